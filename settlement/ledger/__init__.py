@@ -1,0 +1,1 @@
+"""Double entry: accounts, entries, and the one table from event to entries."""

@@ -1,0 +1,87 @@
+"""What a batch is: one transaction that pays many orders, and the attempts to get it mined.
+
+``planned → signed → sent → mined → final | reverted | cancelled``. A reorganisation takes a
+batch from ``mined`` back to ``sent``. Only a final block decides; until one attempt at the
+batch's nonce is final, none of its orders is planned again or refunded.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from settlement.ids import TxRef
+from settlement.money import Asset
+from settlement.ports.chain import SignedTransaction
+
+
+class BatchStatus(StrEnum):
+    PLANNED = "planned"
+    SIGNED = "signed"
+    SENT = "sent"
+    MINED = "mined"
+    FINAL = "final"
+    REVERTED = "reverted"
+    CANCELLED = "cancelled"
+
+
+B = BatchStatus
+
+BATCH: dict[BatchStatus, frozenset[BatchStatus]] = {
+    B.PLANNED: frozenset({B.SIGNED, B.CANCELLED}),
+    B.SIGNED: frozenset({B.SENT, B.CANCELLED}),
+    B.SENT: frozenset({B.MINED, B.CANCELLED}),
+    B.MINED: frozenset({B.SENT, B.FINAL, B.REVERTED, B.CANCELLED}),
+    B.FINAL: frozenset(),
+    B.REVERTED: frozenset(),
+    B.CANCELLED: frozenset(),
+}
+
+OPEN = frozenset({B.PLANNED, B.SIGNED, B.SENT, B.MINED})
+"""Batches that a lane still has to bring to an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One signing account of one network, worked by one process at a time.
+
+    ``epoch`` grows with every lease; a write under an older one changes nothing. ``next_nonce``
+    is our own count, given out in the transaction that plans a batch.
+    """
+
+    id: int
+    network: str
+    address: str
+    next_nonce: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Signed bytes of a batch, stored before they are ever sent."""
+
+    transaction: SignedTransaction
+    signed_at: datetime
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch as stored; ``attempts`` oldest first, all with the batch's own nonce.
+
+    ``block_*`` and ``mined_ref`` are set while an attempt is in a canonical block.
+    """
+
+    id: int
+    network: str
+    asset: Asset
+    lane_id: int
+    lane_address: str
+    nonce: int
+    status: BatchStatus
+    root: str
+    order_count: int
+    planned_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+    mined_ref: TxRef | None = None
+    block_number: int | None = None
+    block_hash: str | None = None

@@ -1,0 +1,121 @@
+"""The journal: one table from event to bookings. What is not listed here moves no money.
+
+====================  =======================================================================
+authorized            pending: the card's hold, customer payable against Stripe
+reserved              pending: tokens leave the vault against the position
+captured              the hold becomes money (posts ``authorized``)
+voided                the hold is released (voids ``authorized``)
+unreserved            the tokens stay (voids ``reserved``)
+completed             the tokens left (posts ``reserved``); payable becomes fees and position
+refunded              the customer's money went back
+refunded_outside      money went back although the tokens had left: our loss
+gas_spent             what a batch really paid for gas
+treasury_funded       inventory or gas money arrived
+chain_replaced        inventory of a chain instance that is gone
+====================  =======================================================================
+"""
+
+from collections.abc import Callable
+
+from settlement.ledger.accounts import Account
+from settlement.ledger.entry import Booking, Entry, EntryState
+from settlement.money import Money
+from settlement.order import Order
+from settlement.quote import LineKind
+
+_INCOME = {
+    LineKind.PRINCIPAL: Account.POSITION,
+    LineKind.PROCESSING: Account.PROCESSING_FEES,
+    LineKind.NETWORK: Account.NETWORK_FEES,
+    LineKind.SPREAD: Account.SPREAD,
+    LineKind.ROUNDING: Account.ROUNDING,
+}
+
+
+def authorized(order: Order) -> Booking:
+    """The card was authorised: money that we may take, not money that we have."""
+    hold = Entry(
+        Account.STRIPE,
+        Account.CUSTOMER,
+        order.gross.asset,
+        order.gross.amount_minor,
+        EntryState.PENDING,
+    )
+    return Booking("authorized", (hold,))
+
+
+def reserved(order: Order) -> Booking:
+    """Tokens are set aside before capture: no reservation, no capture."""
+    tokens = Entry(
+        Account.POSITION,
+        Account.VAULT,
+        order.token.asset,
+        order.token.amount_minor,
+        EntryState.PENDING,
+    )
+    return Booking("reserved", (tokens,))
+
+
+def captured(_: Order) -> Booking:
+    return Booking("captured", posts=("authorized",))
+
+
+def voided(_: Order) -> Booking:
+    return Booking("voided", voids=("authorized",))
+
+
+def unreserved(_: Order) -> Booking:
+    return Booking("unreserved", voids=("reserved",))
+
+
+def completed(order: Order) -> Booking:
+    """Delivered and final: the customer's claim turns into fees and the position's other side."""
+    sale = tuple(
+        Entry(Account.CUSTOMER, _INCOME[line.kind], order.gross.asset, line.amount_minor)
+        for line in order.lines
+        if line.amount_minor > 0
+    )
+    return Booking("completed", sale, posts=("reserved",))
+
+
+def refunded(order: Order) -> Booking:
+    money = Entry(Account.CUSTOMER, Account.STRIPE, order.gross.asset, order.gross.amount_minor)
+    return Booking("refunded", (money,))
+
+
+def refunded_outside(order: Order) -> Booking:
+    """Someone refunded in the provider's dashboard after the tokens had left."""
+    loss = Entry(Account.REFUND_LOSS, Account.STRIPE, order.gross.asset, order.gross.amount_minor)
+    return Booking("refunded_outside", (loss,))
+
+
+def gas_spent(spent: Money) -> Booking:
+    return Booking(
+        "gas_spent", (Entry(Account.GAS, Account.HOT_WALLET, spent.asset, spent.amount_minor),)
+    )
+
+
+def treasury_funded(amount: Money, into: Account) -> Booking:
+    return Booking(
+        "treasury_funded", (Entry(into, Account.TREASURY, amount.asset, amount.amount_minor),)
+    )
+
+
+def chain_replaced(amount: Money, out_of: Account) -> Booking:
+    return Booking(
+        "chain_replaced",
+        (Entry(Account.CHAIN_LOSS, out_of, amount.asset, amount.amount_minor),),
+    )
+
+
+ORDER_JOURNAL: dict[str, Callable[[Order], Booking]] = {
+    "authorized": authorized,
+    "reserved": reserved,
+    "captured": captured,
+    "voided": voided,
+    "unreserved": unreserved,
+    "completed": completed,
+    "refunded": refunded,
+    "refunded_outside": refunded_outside,
+}
+"""Everything that can happen to the books of one order."""

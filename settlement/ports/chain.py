@@ -1,0 +1,147 @@
+"""The chain side, free of any one chain's notions. One adapter per family (EVM, Solana, …).
+
+Methods that talk to a node raise :class:`~settlement.errors.ChainUnknown` when no definite
+answer came and :class:`~settlement.errors.ChainRefused` for a definite no.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from settlement.ids import OrderId, TxRef
+from settlement.money import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """One row of a batch: ``amount_minor`` of the batch's asset to ``wallet`` (normal form)."""
+
+    order_id: OrderId
+    wallet: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCall:
+    """What the vault is asked to do, once: the id is the on-chain replay guard."""
+
+    batch_id: int
+    asset: Asset
+    payouts: tuple[Payout, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """Fee bids of one attempt, in the native coin's minor units per unit of gas."""
+
+    max_fee_wei: int
+    priority_fee_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """Bytes that can be sent any number of times with one effect."""
+
+    ref: TxRef
+    raw: bytes
+    nonce: int
+    fees: Fees
+    gas_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest block, and the newest one that will not be reorganised away."""
+
+    number: int
+    hash: str
+    final_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """A transaction in a block of the canonical chain, as read now.
+
+    ``skipped`` holds the indices of payouts that the vault could not make. ``fee_paid_wei`` is
+    the gas used times the price really paid, consumed by a reverted transaction as well.
+    """
+
+    ref: TxRef
+    block_number: int
+    block_hash: str
+    succeeded: bool
+    skipped: frozenset[int]
+    fee_paid_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainIdentity:
+    """What must not change under us: the first block, and the code that holds the money."""
+
+    genesis_hash: str
+    vault_address: str
+    vault_code_hash: str
+
+
+class ChainPort(Protocol):
+    network: str
+    native: Asset
+    max_batch: int
+
+    def normalize_address(self, text: str) -> str:
+        """The address in its normal form.
+
+        Raises :class:`~settlement.errors.InvalidAddress`: malformed, wrong checksum, zero, or
+        one of the contracts that would swallow the tokens.
+        """
+        ...
+
+    def batch_root(self, call: BatchCall) -> str:
+        """The Merkle root of (order id, wallet, asset, amount) that the vault stores."""
+        ...
+
+    async def identity(self) -> ChainIdentity: ...
+
+    async def head(self) -> Head: ...
+
+    async def block_hash(self, number: int) -> str | None:
+        """Hash of the canonical block, ``None`` when the chain is shorter."""
+        ...
+
+    async def nonce(self, lane_address: str) -> int:
+        """The next nonce by the newest block (not counting the mempool)."""
+        ...
+
+    async def fees(self) -> Fees:
+        """What to bid now for prompt inclusion."""
+        ...
+
+    async def preflight(self, lane_address: str, call: BatchCall) -> None:
+        """Would the vault make these payouts now?
+
+        Raises :class:`~settlement.errors.ChainPaused` (wait) or
+        :class:`~settlement.errors.ChainRefused` with the reason.
+        """
+        ...
+
+    async def sign(
+        self, lane_address: str, call: BatchCall, nonce: int, replaces: Fees | None
+    ) -> SignedTransaction:
+        """Price and sign one attempt; sends nothing. ``replaces`` asks for a valid fee bump."""
+        ...
+
+    async def send(self, raw: bytes) -> None:
+        """Hand the bytes to the network; already known or already mined is success."""
+        ...
+
+    async def inclusions(self, refs: Sequence[TxRef]) -> Sequence[Inclusion]:
+        """Those of ``refs`` that are in a canonical block, each read with that block's hash."""
+        ...
+
+    async def batch_recorded(self, batch_id: int) -> bool:
+        """Whether the vault already holds this batch id's root (newest block)."""
+        ...
+
+    async def balance(self, asset: Asset, address: str) -> int:
+        """Minor units of ``asset`` (token or native coin) at ``address``, newest block."""
+        ...

@@ -1,0 +1,239 @@
+"""Rows, seen from the core: claim many, decide, apply many.
+
+Two implementations ship in ``bridge.storage``: set-based SQL on PostgreSQL, and an in-memory
+one for property tests; ``tests/conformance`` runs over both. Every ``apply`` is one transaction:
+the guarded update, its ledger entries and its events, or none of them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from settlement.batch import Batch, BatchStatus, Lane
+from settlement.events import StoredEvent
+from settlement.ids import OrderId, TenantId
+from settlement.ledger.accounts import Account
+from settlement.ledger.entry import Booking
+from settlement.money import Asset
+from settlement.order import Order, Status
+from settlement.ports.chain import ChainIdentity, SignedTransaction
+from settlement.ports.payment import ProviderEvent
+from settlement.ports.screening import Verdict
+from settlement.transitions import Change
+
+
+class OrderStore(Protocol):
+    async def claim(
+        self, status: Status, now: datetime, *, limit: int, lease_ms: int
+    ) -> list[Order]:
+        """Take up to ``limit`` due orders (oldest due first): ``epoch + 1``, due after the lease.
+
+        Rows that another claim holds are passed over, not waited for.
+        """
+        ...
+
+    async def claim_for_batch(
+        self, network: str, now: datetime, *, limit: int, lease_ms: int
+    ) -> list[Order]:
+        """Like :meth:`claim`, for orders that a batch may pay.
+
+        These are captured orders of ``network``, and submitted or confirming ones whose batch
+        ended without paying them (``batch_id`` is null). Orders held for ``review``,
+        ``sanctions``, ``refunded`` or ``disputed`` are passed over.
+        """
+        ...
+
+    async def apply_many(self, changes: Sequence[Change]) -> list[Change]:
+        """Apply in one transaction those changes whose guard matches; return the others.
+
+        Raises :class:`~settlement.errors.InsufficientInventory` (nothing applied) when a guarded
+        account would run dry.
+        """
+        ...
+
+    async def get(self, order_id: OrderId) -> Order | None: ...
+
+    async def find(
+        self, *, order_id: OrderId | None = None, intent_id: str | None = None
+    ) -> Order | None:
+        """By order id, else by payment intent."""
+        ...
+
+    async def nudge(self, order_ids: Collection[OrderId], now: datetime) -> None:
+        """Make orders due now, unless they are final; never touches a status or an epoch."""
+        ...
+
+    async def in_batch(self, batch_id: int) -> list[Order]:
+        """The batch's orders by ``batch_index``."""
+        ...
+
+    async def unfinished(self, network: str, statuses: Collection[Status]) -> list[Order]:
+        """Every order of ``network`` in one of ``statuses`` (for repairs, not for the hot path)."""
+        ...
+
+    async def save_screening(self, order: Order, verdict: Verdict, now: datetime) -> str:
+        """Record a verdict; returns its id."""
+        ...
+
+    async def events(self, order_id: OrderId, after_id: int = 0) -> list[StoredEvent]:
+        """The order's history after ``after_id``, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchChange:
+    """What one decision does to a batch and, in the same transaction, to its orders.
+
+    ``patch`` holds new values of :class:`~settlement.batch.Batch` fields. ``platform_bookings``
+    go to the platform's books (gas), keyed by batch.
+    """
+
+    batch: Batch
+    to: BatchStatus
+    patch: Mapping[str, Any] = field(default_factory=dict)
+    orders: tuple[Change, ...] = ()
+    platform_bookings: tuple[Booking, ...] = ()
+
+
+class BatchStore(Protocol):
+    async def claim_lane(self, network: str, now: datetime, *, lease_ms: int) -> Lane | None:
+        """Take or renew a free lane of the network: ``epoch + 1``. ``None``: all are held."""
+        ...
+
+    async def release_lane(self, lane: Lane) -> None:
+        """Give the lane back before its lease ends; no effect under a stale epoch."""
+        ...
+
+    async def new_batch_id(self) -> int:
+        """From a database sequence: never reused, gaps are fine."""
+        ...
+
+    async def plan(self, lane: Lane, batch: Batch, orders: Sequence[Change]) -> None:
+        """Store a planned batch, take the lane's next nonce and bind the orders: all or nothing.
+
+        Raises :class:`~settlement.errors.StaleLease` when the lane's epoch or nonce, or any
+        order's guard, no longer matches.
+        """
+        ...
+
+    async def open_batches(self, lane: Lane) -> list[Batch]:
+        """Planned, signed, sent and mined batches of the lane, by nonce."""
+        ...
+
+    async def store_attempt(
+        self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
+    ) -> None:
+        """Store signed bytes before they are sent; ``planned`` becomes ``signed``.
+
+        Raises :class:`~settlement.errors.StaleLease`.
+        """
+        ...
+
+    async def mark_sent(
+        self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
+    ) -> None:
+        """The bytes were handed over; ``signed`` becomes ``sent``. Raises ``StaleLease``."""
+        ...
+
+    async def apply_batch(self, lane: Lane, change: BatchChange, now: datetime) -> None:
+        """Apply all of it in one transaction.
+
+        Raises :class:`~settlement.errors.StaleLease` when the lane's epoch, the batch's status
+        or any order's guard does not match; nothing is then written.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """A stored provider event on its way to having its effect."""
+
+    event: ProviderEvent
+    attempts: int
+
+
+class InboxStore(Protocol):
+    async def receive(self, events: Sequence[ProviderEvent], now: datetime) -> int:
+        """Store by event id, ignoring known ones; returns how many were new."""
+        ...
+
+    async def claim_inbox(self, now: datetime, *, limit: int, lease_ms: int) -> list[InboxItem]: ...
+
+    async def settle_inbox(self, event_ids: Collection[str], now: datetime) -> None:
+        """Their effect is stored."""
+        ...
+
+    async def defer_inbox(
+        self, event_id: str, due_at: datetime, *, error: str | None, dead: bool = False
+    ) -> None:
+        """Try again at ``due_at``; ``error`` counts as an attempt; ``dead`` waits for a person."""
+        ...
+
+    async def newest_event_at(self) -> datetime | None:
+        """Creation time of the newest event ever received."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkState:
+    """What we know about a network. ``stop_reason`` set: nothing is signed until a person acts.
+
+    ``anchor_*`` is the newest final block that decided a batch: a chain that no longer has it is
+    not the chain that was paid on.
+    """
+
+    name: str
+    instance: int
+    identity: ChainIdentity
+    stop_reason: str | None
+    anchor_number: int | None
+    anchor_hash: str | None
+
+
+class NetworkStore(Protocol):
+    async def network(self, name: str) -> NetworkState | None: ...
+
+    async def register_network(self, name: str, identity: ChainIdentity, now: datetime) -> None:
+        """First sight, or a replaced demo chain: a new instance, running, without an anchor."""
+        ...
+
+    async def register_lane(self, name: str, address: str, next_nonce: int) -> None:
+        """Add a lane, or reset its nonce for a new chain instance."""
+        ...
+
+    async def stop_network(self, name: str, reason: str, now: datetime) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One account's totals in one asset's minor units (never negative, never netted)."""
+
+    account: Account
+    asset: Asset
+    debits_posted: int
+    credits_posted: int
+    debits_pending: int
+    credits_pending: int
+
+
+class LedgerStore(Protocol):
+    async def available(
+        self, pairs: Collection[tuple[TenantId, Asset]]
+    ) -> dict[tuple[TenantId, Asset], int]:
+        """Vault inventory that is neither paid out nor reserved, per tenant and asset."""
+        ...
+
+    async def book(self, tenant_id: TenantId, key: str, booking: Booking, now: datetime) -> bool:
+        """Book something that belongs to no order, once per ``key``; ``False``: known already."""
+        ...
+
+    async def balances(self, tenant_id: TenantId) -> list[Balance]: ...
+
+    async def totals(self, account: Account, asset: Asset) -> int:
+        """Posted debits minus posted credits over all tenants."""
+        ...
+
+
+class Store(OrderStore, BatchStore, InboxStore, NetworkStore, LedgerStore, Protocol):
+    """Everything; stages take only the part that they use."""

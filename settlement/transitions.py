@@ -1,0 +1,119 @@
+"""The two state machines as tables, and the one function that changes a status.
+
+An unlisted edge raises: it is our bug, not the world's. The database repeats the guard with
+``UPDATE … WHERE status = …``.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from settlement.errors import InvariantBroken
+from settlement.events import Event
+from settlement.ledger.entry import Booking
+from settlement.order import HoldReason, Order, Status
+
+S = Status
+
+ON_RAMP: dict[Status, frozenset[Status]] = {
+    S.AWAITING_PAYMENT: frozenset({S.AUTHORIZED, S.VOIDING}),
+    S.AUTHORIZED: frozenset({S.CLEARED, S.IN_REVIEW, S.VOIDING}),
+    S.IN_REVIEW: frozenset({S.CLEARED, S.VOIDING}),
+    S.CLEARED: frozenset({S.CAPTURING, S.VOIDING}),
+    S.CAPTURING: frozenset({S.CAPTURED, S.VOIDING, S.REFUND_PENDING}),
+    S.CAPTURED: frozenset({S.SUBMITTED, S.REFUND_PENDING}),
+    S.SUBMITTED: frozenset({S.CONFIRMING, S.COMPLETED, S.REFUND_PENDING}),
+    S.CONFIRMING: frozenset({S.COMPLETED, S.REFUND_PENDING}),
+    S.VOIDING: frozenset({S.EXPIRED, S.CANCELED, S.REJECTED, S.REFUND_PENDING}),
+    S.REFUND_PENDING: frozenset({S.REFUNDED, S.REFUND_FAILED}),
+    S.COMPLETED: frozenset(),
+    S.EXPIRED: frozenset(),
+    S.CANCELED: frozenset(),
+    S.REJECTED: frozenset(),
+    S.REFUNDED: frozenset(),
+    S.REFUND_FAILED: frozenset(),
+}
+
+CANCELABLE = frozenset({S.AWAITING_PAYMENT, S.AUTHORIZED, S.IN_REVIEW})
+"""Until here a customer may still say no; afterwards the answer is 409."""
+
+EXITS = frozenset({S.EXPIRED, S.CANCELED, S.REJECTED})
+"""Where ``voiding`` may lead: nothing was captured, nothing is owed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one decision does to one order, all of it in one transaction or nothing.
+
+    ``patch`` holds new values of :class:`~settlement.order.Order` fields; ``bookings`` and
+    ``events`` are written only if the guarded update matches (id, status, and epoch unless it
+    is ``None``: a change that no lease protects, such as a customer's cancel).
+    ``gives_back_limit`` returns the order's share of the customer's daily limit.
+    """
+
+    order: Order
+    to: Status
+    epoch: int | None
+    due_at: datetime
+    patch: dict[str, Any] = field(default_factory=dict)
+    bookings: tuple[Booking, ...] = ()
+    events: tuple[Event, ...] = ()
+    gives_back_limit: bool = False
+
+
+def move(
+    order: Order,
+    to: Status,
+    now: datetime,
+    *,
+    patch: dict[str, Any] | None = None,
+    bookings: tuple[Booking, ...] = (),
+    events: tuple[Event, ...] = (),
+    under_lease: bool = True,
+    gives_back_limit: bool = False,
+) -> Change:
+    """Change the status: the only way there is. Due at once for the next stage.
+
+    Raises :class:`InvariantBroken` for an edge that the table does not list.
+    """
+    if to not in ON_RAMP[order.status]:
+        raise InvariantBroken(f"{order.id}: {order.status} → {to} is not an edge")
+    values = {"attempts": 0, **(patch or {})}
+    if order.hold_reason is not HoldReason.NONE and "hold_reason" not in values:
+        values["hold_reason"] = HoldReason.NONE
+    fact = Event(f"order.{to}", {"from": order.status, "reason": values.get("reason")})
+    return Change(
+        order=order,
+        to=to,
+        epoch=order.epoch if under_lease else None,
+        due_at=now,
+        patch=values,
+        bookings=bookings,
+        events=(fact, *events),
+        gives_back_limit=gives_back_limit,
+    )
+
+
+def stay(
+    order: Order,
+    due_at: datetime,
+    *,
+    patch: dict[str, Any] | None = None,
+    events: tuple[Event, ...] = (),
+) -> Change:
+    """Leave the status, look again at ``due_at``; may record facts (a decline, a hold)."""
+    return Change(
+        order=order,
+        to=order.status,
+        epoch=order.epoch,
+        due_at=due_at,
+        patch={"attempts": order.attempts + 1, **(patch or {})},
+        events=events,
+    )
+
+
+def void(order: Order, exit_to: Status, reason: str, now: datetime, **options: Any) -> Change:
+    """Start to release the authorisation; ``exit_to`` is reached once the provider confirms."""
+    if exit_to not in EXITS:
+        raise InvariantBroken(f"{order.id}: voiding cannot lead to {exit_to}")
+    return move(order, S.VOIDING, now, patch={"exit_to": exit_to, "reason": reason}, **options)
