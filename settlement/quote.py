@@ -48,7 +48,7 @@ class Pricing:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A firm offer: pay ``gross`` before ``expires_at`` and receive ``token``. Good for one order."""
+    """A firm offer for one order: pay ``gross`` before ``expires_at``, receive ``token``."""
 
     id: QuoteId
     tenant_id: TenantId
