@@ -1,0 +1,185 @@
+"""Plain, synchronous hands for the contract tests: deploy, send, call, and read what happened.
+
+Independent of the adapter on purpose: a fault in the code that pays must not hide in the code that
+checks the payment.
+"""
+
+import itertools
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from eth_account import Account
+from web3 import Web3
+from web3.contract import Contract
+
+from chain.artifacts import load_artifact
+from chain.local.accounts import DevAccount, dev_accounts
+
+DOLLAR = 10**6
+NATIVE = "0x" + "00" * 20
+_fresh = itertools.count(0x1000)
+
+
+class Reverted(Exception):
+    """A dry run failed: ``name`` is the contract's error, ``args`` its members."""
+
+    def __init__(self, name: str, values: dict[str, Any]) -> None:
+        super().__init__(name, values)
+        self.name = name
+        self.values = values
+
+
+@dataclass
+class Outcome:
+    """A mined transaction: its status, gas, and the decoded events of the vault."""
+
+    succeeded: bool
+    gas_used: int
+    events: list[tuple[str, dict[str, Any]]]
+
+    def skipped(self) -> list[int]:
+        return [values["index"] for name, values in self.events if name == "PayoutSkipped"]
+
+    def batch_paid(self) -> dict[str, Any]:
+        [values] = [values for name, values in self.events if name == "BatchPaid"]
+        return values
+
+
+def fresh_address() -> str:
+    """An address that nobody used before on any chain of this run."""
+    return Web3.to_checksum_address(f"0x{next(_fresh):040x}")
+
+
+def word(recipient: str, amount: int) -> int:
+    return int(recipient, 16) << 96 | amount
+
+
+class World:
+    """One vault and one dollar, the keys to them, and a JSON-RPC connection."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self.owner, self.settler, self.pauser, self.stranger = dev_accounts()[:4]
+        self.vault = self.deploy("Vault", self.owner.address, self.pauser.address)
+        self.dollar = self.deploy("DemoDollar", self.owner.address)
+        self.do(self.vault.functions.setSettler(self.settler.address, True), self.owner)
+
+    def close(self) -> None:
+        self.http.close()
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        answer = self.ask(method, *params)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def ask(self, method: str, *params: Any) -> dict[str, Any]:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        return dict(self.http.post("", json=request).json())
+
+    def stock(self, amount: int) -> None:
+        self.do(self.dollar.functions.mint(self.vault.address, amount), self.owner)
+
+    def balance(self, account: str) -> int:
+        return int(self.call(self.dollar.functions.balanceOf(account)))
+
+    def deploy(self, name: str, *args: Any) -> Contract:
+        artifact = load_artifact(name)
+        blank = Web3().eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+        creation = blank.constructor(*args).data_in_transaction
+        return self.at(name, self.create(creation))
+
+    def at(self, name: str, address: str) -> Contract:
+        return Web3().eth.contract(address=address, abi=load_artifact(name).abi)
+
+    def create(self, code: str) -> str:
+        receipt = self.send(self.owner, None, code)
+        assert receipt["status"] == "0x1", receipt
+        return Web3.to_checksum_address(receipt["contractAddress"])
+
+    def call(self, function: Any, sender: DevAccount | None = None) -> Any:
+        """Dry-run; the decoded result, or :class:`Reverted`."""
+        request = {
+            "to": function.address,
+            "data": function._encode_transaction_data(),
+            "from": (sender or self.owner).address,
+        }
+        answer = self.ask("eth_call", request, "latest")
+        if "error" in answer:
+            raise self._reverted(answer["error"])
+        values = Web3().codec.decode(
+            [output["type"] for output in function.abi["outputs"]],
+            bytes.fromhex(answer["result"][2:]),
+        )
+        return values[0] if len(values) == 1 else values
+
+    def do(self, function: Any, sender: DevAccount, gas: int = 8_000_000) -> Outcome:
+        """Send and wait until mined."""
+        data = function._encode_transaction_data()
+        receipt = self.send(sender, function.address, data, gas=gas)
+        return Outcome(
+            receipt["status"] == "0x1", int(receipt["gasUsed"], 16), self._events(receipt)
+        )
+
+    def pay(
+        self, batch_id: int, payouts: list[int], *, root: str = "0x" + "ab" * 32, token: str = ""
+    ) -> Any:
+        """The vault's ``payBatch`` call; the dollar unless ``token`` says otherwise."""
+        return self.vault.functions.payBatch(batch_id, root, token or self.dollar.address, payouts)
+
+    def send(
+        self, sender: DevAccount, to: str | None, data: str, *, value: int = 0, gas: int = 8_000_000
+    ) -> dict[str, Any]:
+        """Sign, send and wait for the receipt."""
+        nonce = int(self.rpc("eth_getTransactionCount", sender.address, "latest"), 16)
+        transaction = {
+            "chainId": int(self.rpc("eth_chainId"), 16),
+            "nonce": nonce,
+            "value": value,
+            "data": data,
+            "gas": gas,
+            "maxFeePerGas": 10 * 10**9,
+            "maxPriorityFeePerGas": 10**9,
+        }
+        if to is not None:
+            transaction["to"] = to
+        signed = Account.sign_transaction(transaction, sender.private_key)
+        hash_ = self.rpc("eth_sendRawTransaction", signed.raw_transaction.to_0x_hex())
+        deadline = time.monotonic() + 10
+        while (receipt := self.rpc("eth_getTransactionReceipt", hash_)) is None:
+            assert time.monotonic() < deadline, "no receipt within 10 s"
+        return dict(receipt)
+
+    def _events(self, receipt: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        found = []
+        for log in receipt["logs"]:
+            if log["address"].lower() != self.vault.address.lower():
+                continue
+            ready = {
+                **log,
+                "topics": [bytes.fromhex(topic[2:]) for topic in log["topics"]],
+                "data": bytes.fromhex(log["data"][2:]),
+            }
+            for event in self.vault.events:
+                if Web3.keccak(text=event.signature) == ready["topics"][0]:
+                    decoded = event().process_log(ready)
+                    found.append((decoded["event"], dict(decoded["args"])))
+        return found
+
+    def _reverted(self, error: dict[str, Any]) -> Exception:
+        data = error.get("data")
+        if not isinstance(data, str) or len(data) < 10:
+            return AssertionError(f"no revert data: {json.dumps(error)}")
+        raw = bytes.fromhex(data[2:])
+        for contract in (self.vault, self.dollar):
+            for entry in contract.abi:
+                if entry["type"] != "error":
+                    continue
+                types = [member["type"] for member in entry["inputs"]]
+                if Web3.keccak(text=f"{entry['name']}({','.join(types)})")[:4] == raw[:4]:
+                    values = Web3().codec.decode(types, raw[4:])
+                    names = [member["name"] for member in entry["inputs"]]
+                    return Reverted(entry["name"], dict(zip(names, values, strict=True)))
+        return AssertionError(f"unknown revert data {data}")
