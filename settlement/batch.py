@@ -5,13 +5,15 @@ batch from ``mined`` back to ``sent``. Only a final block decides; until one att
 batch's nonce is final, none of its orders is planned again or refunded.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from settlement.ids import TxRef
 from settlement.money import Asset
-from settlement.ports.chain import SignedTransaction
+from settlement.order import Order
+from settlement.ports.chain import BatchCall, Payout, SignedTransaction
 
 
 class BatchStatus(StrEnum):
@@ -85,3 +87,9 @@ class Batch:
     mined_ref: TxRef | None = None
     block_number: int | None = None
     block_hash: str | None = None
+
+
+def batch_call(batch_id: int, asset: Asset, orders: Sequence[Order]) -> BatchCall:
+    """The payouts in the batch's own order (``batch_index``), which the chain reports skips by."""
+    payouts = tuple(Payout(o.id, o.wallet, o.token.amount_minor) for o in orders)
+    return BatchCall(batch_id, asset, payouts)

@@ -47,7 +47,8 @@ class Change:
 
     ``patch`` holds new values of :class:`~settlement.order.Order` fields; ``bookings`` and
     ``events`` are written only if the guarded update matches (id, status, and epoch unless it
-    is ``None``: a change that no lease protects, such as a customer's cancel).
+    is ``None``: a change that no lease protects, such as a customer's cancel; it raises the
+    stored epoch, so that whoever holds a lease on the order writes nothing any more).
     ``gives_back_limit`` returns the order's share of the customer's daily limit.
     """
 

@@ -4,6 +4,7 @@
 authorized            pending: the card's hold, customer payable against Stripe
 reserved              pending: tokens leave the vault against the position
 captured              the hold becomes money (posts ``authorized``)
+captured_outside      money came without a hold that we had recorded; it goes back
 voided                the hold is released (voids ``authorized``)
 unreserved            the tokens stay (voids ``reserved``)
 completed             the tokens left (posts ``reserved``); payable becomes fees and position
@@ -60,6 +61,12 @@ def captured(_: Order) -> Booking:
     return Booking("captured", posts=("authorized",))
 
 
+def captured_outside(order: Order) -> Booking:
+    """Somebody captured in the provider's dashboard before we had seen the hold."""
+    money = Entry(Account.STRIPE, Account.CUSTOMER, order.gross.asset, order.gross.amount_minor)
+    return Booking("captured_outside", (money,))
+
+
 def voided(_: Order) -> Booking:
     return Booking("voided", voids=("authorized",))
 
@@ -83,9 +90,9 @@ def refunded(order: Order) -> Booking:
     return Booking("refunded", (money,))
 
 
-def refunded_outside(order: Order) -> Booking:
+def refunded_outside(amount: Money) -> Booking:
     """Someone refunded in the provider's dashboard after the tokens had left."""
-    loss = Entry(Account.REFUND_LOSS, Account.STRIPE, order.gross.asset, order.gross.amount_minor)
+    loss = Entry(Account.REFUND_LOSS, Account.STRIPE, amount.asset, amount.amount_minor)
     return Booking("refunded_outside", (loss,))
 
 
@@ -112,10 +119,10 @@ ORDER_JOURNAL: dict[str, Callable[[Order], Booking]] = {
     "authorized": authorized,
     "reserved": reserved,
     "captured": captured,
+    "captured_outside": captured_outside,
     "voided": voided,
     "unreserved": unreserved,
     "completed": completed,
     "refunded": refunded,
-    "refunded_outside": refunded_outside,
 }
 """Everything that can happen to the books of one order."""

@@ -1,0 +1,56 @@
+"""All ports of one deployment, as the stages receive them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from settlement.ports.chain import ChainPort
+from settlement.ports.clock import Clock
+from settlement.ports.gas import GasPort
+from settlement.ports.notification import Log, NullLog
+from settlement.ports.payment import PaymentPort
+from settlement.ports.screening import ScreeningPort
+from settlement.ports.store import Store
+from settlement.schedule import Policy
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """``chains`` maps a network's name to its adapter. Nothing else reaches outside."""
+
+    store: Store
+    payment: PaymentPort
+    screening: ScreeningPort
+    chains: Mapping[str, ChainPort]
+    gas: GasPort
+    clock: Clock
+    policy: Policy = field(default_factory=Policy)
+    log: Log = field(default_factory=NullLog)
+
+
+async def each(ports: Ports, items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
+    """``work`` on every item, some at a time; returns the results of those that succeeded.
+
+    An unexpected error in one is logged and stops none of the others: the item's lease runs out
+    and it is tried again, so that one poisoned order cannot hold up the rest.
+    """
+    gate = asyncio.Semaphore(ports.policy.concurrency)
+
+    async def one(item: T) -> R:
+        async with gate:
+            return await work(item)
+
+    outcomes = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
+    results: list[R] = []
+    for item, outcome in zip(items, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            ports.log.error("item_failed", item=getattr(item, "id", "?"), error=repr(outcome))
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            results.append(outcome)
+    return results

@@ -1,0 +1,136 @@
+"""cleared → capturing → captured: reserve the tokens, then take the money, never the reverse.
+
+``capturing`` is stored before the provider is called. Whatever happens between the two, the
+next look finds the order there and asks the provider what became of it, under the same key.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+from settlement.errors import InsufficientInventory, PaymentError, PaymentRefused
+from settlement.events import HELD, Event
+from settlement.ids import TenantId, payment_key
+from settlement.ledger import journal
+from settlement.money import Asset
+from settlement.order import HoldReason, Order, Status
+from settlement.ports.bundle import Ports, each
+from settlement.ports.payment import Intent, IntentStatus
+from settlement.schedule import Policy, after, retry_at
+from settlement.transitions import Change, move, stay, void
+
+
+async def tick(ports: Ports) -> int:
+    """Reserve for cleared orders, then capture those whose reservation stands."""
+    return await _reserve(ports) + await _capture(ports)
+
+
+async def _reserve(ports: Ports) -> int:
+    now = ports.clock.now()
+    orders = await ports.store.claim(
+        Status.CLEARED, now, limit=ports.policy.claim_limit, lease_ms=ports.policy.lease_ms
+    )
+    if not orders:
+        return 0
+    vetoed = await _vetoed(ports, orders)
+    available = await ports.store.available({(o.tenant_id, o.token.asset) for o in orders})
+    changes = reserve(orders, available, vetoed, now, ports.policy)
+    try:
+        await ports.store.apply_many(changes)
+    except InsufficientInventory:
+        # Another worker reserved in between; nothing was written: decide afresh, soon.
+        await ports.store.apply_many([stay(o, retry_at(now, 0, ports.policy)) for o in orders])
+    return len(orders)
+
+
+async def _vetoed(ports: Ports, orders: Sequence[Order]) -> frozenset[str]:
+    """Wallets that a list named since they were screened."""
+    by_network: dict[str, list[str]] = defaultdict(list)
+    for order in orders:
+        by_network[order.network].append(order.wallet)
+    found: frozenset[str] = frozenset()
+    for network, wallets in by_network.items():
+        found |= await ports.screening.vetoed(network, wallets)
+    return found
+
+
+def reserve(
+    orders: Sequence[Order],
+    available: dict[tuple[TenantId, Asset], int],
+    vetoed: frozenset[str],
+    now: datetime,
+    policy: Policy,
+) -> list[Change]:
+    """First come, first reserved; who does not fit waits with a reason, then is voided."""
+    left = dict(available)
+    changes = []
+    for order in orders:
+        pair = (order.tenant_id, order.token.asset)
+        if order.wallet in vetoed:
+            changes.append(void(order, Status.REJECTED, "list_veto", now))
+        elif order.capture_before and now >= after(order.capture_before, -policy.capture_margin_ms):
+            changes.append(void(order, Status.EXPIRED, "authorization_lapsed", now))
+        elif order.token.amount_minor <= left.get(pair, 0):
+            left[pair] -= order.token.amount_minor
+            changes.append(move(order, Status.CAPTURING, now, bookings=(journal.reserved(order),)))
+        else:
+            changes.append(_no_tokens(order, now, policy))
+    return changes
+
+
+def _no_tokens(order: Order, now: datetime, policy: Policy) -> Change:
+    if now >= after(order.expires_at, policy.liquidity_patience_ms):
+        return void(order, Status.EXPIRED, "no_inventory", now)
+    due = retry_at(now, order.attempts, policy)
+    if order.hold_reason is HoldReason.LIQUIDITY:
+        return stay(order, due)
+    held = Event(HELD, {"hold_reason": HoldReason.LIQUIDITY})
+    return stay(order, due, patch={"hold_reason": HoldReason.LIQUIDITY}, events=(held,))
+
+
+async def _capture(ports: Ports) -> int:
+    now = ports.clock.now()
+    orders = await ports.store.claim(
+        Status.CAPTURING, now, limit=ports.policy.claim_limit, lease_ms=ports.policy.lease_ms
+    )
+
+    async def take(order: Order) -> Change:
+        assert order.payment_intent_id is not None
+        try:
+            intent = await _captured_intent(ports, order, order.payment_intent_id)
+        except PaymentError as error:
+            ports.log.warning("capture_unsettled", order_id=order.id, error=str(error))
+            return stay(order, retry_at(now, order.attempts, ports.policy))
+        return decide(order, intent, now, ports.policy)
+
+    changes = await each(ports, orders, take)
+    await ports.store.apply_many(changes)
+    return len(orders)
+
+
+async def _captured_intent(ports: Ports, order: Order, intent_id: str) -> Intent:
+    """Capture, or after an unsettled try read what became of it and capture only if needed."""
+    if order.attempts > 0:
+        intent = await ports.payment.retrieve_intent(intent_id)
+        if intent.status is not IntentStatus.REQUIRES_CAPTURE:
+            return intent
+    try:
+        return await ports.payment.capture(
+            intent_id, order.gross.amount_minor, payment_key(order.id, "capture")
+        )
+    except PaymentRefused:
+        return await ports.payment.retrieve_intent(intent_id)
+
+
+def decide(order: Order, intent: Intent, now: datetime, policy: Policy) -> Change:
+    """What the provider's report means for an order whose capture was announced."""
+    release = journal.unreserved(order)
+    if intent.status is IntentStatus.SUCCEEDED:
+        taken = journal.captured(order)
+        if intent.received_minor == order.gross.amount_minor and intent.refunded_minor == 0:
+            return move(order, Status.CAPTURED, now, bookings=(taken,))
+        patch = {"reason": "refunded_outside" if intent.refunded_minor else "amount_mismatch"}
+        return move(order, Status.REFUND_PENDING, now, patch=patch, bookings=(taken, release))
+    if intent.status is IntentStatus.CANCELED:
+        return void(order, Status.EXPIRED, "authorization_lapsed", now, bookings=(release,))
+    return stay(order, retry_at(now, order.attempts, policy))
