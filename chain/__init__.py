@@ -1,0 +1,1 @@
+"""Chain adapters: everything that knows how one family of chains works."""

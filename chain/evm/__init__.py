@@ -1,0 +1,1 @@
+"""The EVM family: Ethereum, its rollups, and the local development chains."""

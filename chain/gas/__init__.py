@@ -1,0 +1,1 @@
+"""What sending costs, and when it is worth it."""

@@ -195,7 +195,10 @@ class NetworkStore(Protocol):
     async def network(self, name: str) -> NetworkState | None: ...
 
     async def register_network(self, name: str, identity: ChainIdentity, now: datetime) -> None:
-        """First sight, or a replaced demo chain: a new instance, running, without an anchor."""
+        """First sight, or a replaced demo chain: a new instance, running, without an anchor.
+
+        Batches that are still open belong to the chain that is gone: they become ``cancelled``.
+        """
         ...
 
     async def register_lane(self, name: str, address: str, next_nonce: int) -> None:

@@ -103,7 +103,13 @@ async def _mine(
     )
     change = BatchChange(batch, BatchStatus.MINED, patch, moved)
     await ports.store.apply_batch(lane, change, now)
-    return replace(batch, status=BatchStatus.MINED, **patch)
+    return replace(
+        batch,
+        status=BatchStatus.MINED,
+        mined_ref=inclusion.ref,
+        block_number=inclusion.block_number,
+        block_hash=inclusion.block_hash,
+    )
 
 
 async def _unmine(ports: Ports, lane: Lane, batch: Batch, now: datetime) -> None:

@@ -1,0 +1,19 @@
+"""The gas port without a forecast: the network file's own figures, and no opinion on when."""
+
+from collections.abc import Mapping
+
+from chain.network import Network
+
+
+class StaticGas:
+    """Implements ``settlement.ports.gas`` from each network's ``static_fee_wei``."""
+
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        self._networks = networks
+
+    async def quote_fee_wei(self, network: str) -> int:
+        facts = self._networks[network]
+        return facts.gas_per_payout * facts.static_fee_wei
+
+    async def reservation_fee_wei(self, network: str, remaining_blocks: int) -> int | None:  # noqa: ARG002
+        return None
