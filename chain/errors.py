@@ -26,6 +26,7 @@ same request succeed later (``transient``).
     │   ├── GasTooLow                   below the intrinsic cost
     │   ├── GasTooHigh                  above the block's or the transaction's limit
     │   ├── InvalidTransaction          malformed, wrong chain, wrong signature or type
+    │   ├── InvalidRequest              the node does not understand us: our own fault
     │   ├── ExecutionReverted           the contract said no (``reason``, ``data``)
     │   ├── OutOfRange                  the block or state is not (or no more) at this node
     │   └── MethodUnavailable           the node does not serve this method
@@ -115,6 +116,10 @@ class GasTooHigh(ChainRefused):
 
 class InvalidTransaction(ChainRefused):
     """Malformed, of an unknown type, or signed for another chain."""
+
+
+class InvalidRequest(ChainRefused):
+    """Parameters or JSON that the node does not accept."""
 
 
 class OutOfRange(ChainRefused):
