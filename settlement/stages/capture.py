@@ -8,7 +8,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from settlement.errors import InsufficientInventory, PaymentError, PaymentRefused
+from settlement.errors import (
+    InsufficientInventory,
+    PaymentError,
+    PaymentRefused,
+    ScreeningUnavailable,
+)
 from settlement.events import HELD, Event
 from settlement.ids import TenantId, payment_key
 from settlement.ledger import journal
@@ -32,7 +37,14 @@ async def _reserve(ports: Ports) -> int:
     )
     if not orders:
         return 0
-    vetoed = await _vetoed(ports, orders)
+    try:
+        vetoed = await _vetoed(ports, orders)
+    except ScreeningUnavailable as error:
+        ports.log.warning("screening_unavailable", orders=len(orders), error=str(error))
+        await ports.store.apply_many(
+            [stay(o, retry_at(now, o.attempts, ports.policy)) for o in orders]
+        )
+        return len(orders)
     available = await ports.store.available({(o.tenant_id, o.token.asset) for o in orders})
     changes = reserve(orders, available, vetoed, now, ports.policy)
     try:

@@ -61,8 +61,7 @@ async def _follow(
     now = ports.clock.now()
     if inclusion is None:
         if batch.status is BatchStatus.MINED:
-            await _unmine(ports, lane, batch, now)
-            return 1
+            return await _unmine(ports, lane, batch, now)
         await _remind(ports, chain, lane, batch, now)
         return 0
     if batch.status is BatchStatus.SENT or batch.block_hash != inclusion.block_hash:
@@ -112,8 +111,15 @@ async def _mine(
     )
 
 
-async def _unmine(ports: Ports, lane: Lane, batch: Batch, now: datetime) -> None:
-    """A reorganisation took the block, and perhaps the mempool's copy with it: send again."""
+async def _unmine(ports: Ports, lane: Lane, batch: Batch, now: datetime) -> int:
+    """A reorganisation took the block, and perhaps the mempool's copy with it: send again.
+
+    Only another block in its place proves that: a node that lags behind knows neither.
+    """
+    assert batch.block_number is not None
+    chain = ports.chains[lane.network]
+    if await chain.block_hash(batch.block_number) in (None, batch.block_hash):
+        return 0
     fact = Event(REORGANIZED, {"block_number": batch.block_number, "transaction": batch.mined_ref})
     orders = tuple(
         replace(stay(order, now, events=(fact,)), epoch=None)
@@ -122,7 +128,8 @@ async def _unmine(ports: Ports, lane: Lane, batch: Batch, now: datetime) -> None
     patch = {"mined_ref": None, "block_number": None, "block_hash": None}
     await ports.store.apply_batch(lane, BatchChange(batch, BatchStatus.SENT, patch, orders), now)
     ports.log.warning("batch_reorganized", batch_id=batch.id, block_number=batch.block_number)
-    await _rebroadcast(ports, ports.chains[lane.network], batch)
+    await _rebroadcast(ports, chain, batch)
+    return 1
 
 
 async def _remind(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, now: datetime) -> None:

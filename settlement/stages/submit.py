@@ -12,7 +12,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from settlement.batch import Attempt, Batch, BatchStatus, Lane, batch_call
-from settlement.errors import ChainError, ChainPaused, NetworkStopped, StaleLease
+from settlement.errors import (
+    ChainError,
+    ChainPaused,
+    NetworkStopped,
+    ScreeningUnavailable,
+    StaleLease,
+)
 from settlement.events import HELD, Event
 from settlement.money import Asset
 from settlement.order import HoldReason, Order, Status
@@ -76,7 +82,14 @@ async def _check_nonce(ports: Ports, chain: ChainPort, lane: Lane) -> None:
 async def _without_vetoed(ports: Ports, network: str, orders: Sequence[Order]) -> list[Order]:
     """Read the veto lists once more; a wallet that was listed meanwhile is held for a person."""
     now = ports.clock.now()
-    vetoed = await ports.screening.vetoed(network, [order.wallet for order in orders])
+    try:
+        vetoed = await ports.screening.vetoed(network, [order.wallet for order in orders])
+    except ScreeningUnavailable as error:
+        ports.log.warning("screening_unavailable", orders=len(orders), error=str(error))
+        await ports.store.apply_many(
+            [stay(o, retry_at(now, o.attempts, ports.policy)) for o in orders]
+        )
+        return []
     held = [order for order in orders if order.wallet in vetoed]
     await ports.store.apply_many([_hold(o, HoldReason.SANCTIONS, now) for o in held])
     return [order for order in orders if order.wallet not in vetoed]

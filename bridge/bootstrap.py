@@ -1,0 +1,100 @@
+"""Wires everything: the only file that sees every layer.
+
+``open_ports`` gives a worker what its stages reach outside through; ``open_services`` gives the
+API what its handlers need. Both close what they opened.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import resources
+from pathlib import Path
+
+from bridge import logging
+from bridge.payments.stripe import StripePayments
+from bridge.settings import Settings, SettingsError
+from bridge.storage.store import PostgresStore
+from chain.deployment import Deployment, load_deployments
+from chain.evm.client import EvmChain
+from chain.gas.static import StaticGas
+from chain.network import Network
+from chain.registry import load_network
+from chain.rpc import RpcClient
+from chain.signers import EvmSigner, open_signer
+from compliance_graph.screener import ListScreener
+from settlement.ports.bundle import Ports
+from settlement.ports.clock import SystemClock
+from settlement.ports.payment import PaymentPort
+from settlement.schedule import Policy
+
+
+@asynccontextmanager
+async def open_ports(settings: Settings, *, policy: Policy | None = None) -> AsyncIterator[Ports]:
+    """Everything that a worker needs, on a migrated database."""
+    async with AsyncExitStack() as stack:
+        store = await PostgresStore.connect(database_url(settings), 2, settings.database_pool)
+        stack.push_async_callback(store.close)
+        deployments = load_deployments(deployments_path(settings))
+        networks = {name: load_network(name) for name in deployments}
+        chains = {}
+        for name, deployment in deployments.items():
+            chains[name] = open_chain(networks[name], deployment, signers(settings, deployment))
+            stack.push_async_callback(chains[name].close)
+        yield Ports(
+            store=store,
+            payment=open_payments(settings),
+            screening=ListScreener(list_paths(settings)),
+            chains=chains,
+            gas=StaticGas(networks),
+            clock=SystemClock(),
+            policy=policy or Policy(),
+            log=logging.get("worker"),
+        )
+
+
+def database_url(settings: Settings) -> str:
+    """Raises :class:`SettingsError`: only ``tidegate serve`` starts a database of its own."""
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL: set it, or run everything with `tidegate serve`")
+    return settings.database_url
+
+
+def open_payments(settings: Settings) -> PaymentPort:
+    """Stripe, or whatever speaks its API at ``STRIPE_API_BASE``."""
+    if settings.stripe_api_key is None:
+        raise SettingsError("STRIPE_API_KEY: set it, or run the emulator with `tidegate serve`")
+    return StripePayments(settings.stripe_api_key, api_base=settings.stripe_api_base)
+
+
+def open_chain(network: Network, deployment: Deployment, keys: Mapping[str, EvmSigner]) -> EvmChain:
+    """The adapter of the network's family."""
+    if network.family != "evm":
+        raise SettingsError(f"network {network.name}: no adapter for {network.family!r}")
+    return EvmChain(network, deployment, RpcClient(deployment.rpc_urls), keys)
+
+
+def signers(settings: Settings, deployment: Deployment) -> dict[str, EvmSigner]:
+    """One unlocked keystore per lane. Raises :class:`~chain.errors.SignerError`."""
+    folder = keystore_folder(settings)
+    password_file = settings.keystore_password_file or str(folder / "password")
+    return {
+        lane: open_signer(
+            "keystore", {"path": str(folder / f"{lane}.json"), "password_file": password_file}
+        )
+        for lane in deployment.lanes
+    }
+
+
+def keystore_folder(settings: Settings) -> Path:
+    return Path(settings.keystore_dir or Path(settings.state_dir) / "keystore")
+
+
+def deployments_path(settings: Settings) -> Path:
+    return Path(settings.deployments or Path(settings.state_dir) / "deployments.json")
+
+
+def list_paths(settings: Settings) -> list[Path]:
+    """The configured address lists, or the demo's."""
+    if settings.address_lists:
+        return [Path(text) for text in settings.address_lists]
+    demo = resources.files("compliance_graph") / "artifacts" / "demo_sanctions.csv"
+    return [Path(str(demo))]

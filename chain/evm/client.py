@@ -1,0 +1,211 @@
+"""``settlement.ports.chain`` for one EVM network, on any JSON-RPC node."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from chain.deployment import Deployment
+from chain.errors import AlreadyKnown, NonceTooLow
+from chain.evm import merkle, vault
+from chain.evm.addresses import normalize_address
+from chain.finality import final_number
+from chain.network import Network
+from chain.resubmit import market_fees, replacement_fees
+from chain.rpc import RpcClient
+from chain.signers import Eip1559Transaction, EvmSigner
+from settlement.errors import ChainError, ChainUnknown, InvariantBroken
+from settlement.ids import TxRef
+from settlement.money import Asset, ceil_div
+from settlement.ports.chain import (
+    BatchCall,
+    ChainIdentity,
+    Fees,
+    Head,
+    Inclusion,
+    SignedTransaction,
+)
+
+_BALANCE_OF = keccak(text="balanceOf(address)")[:4]
+_GAS_LIMIT_MAX = 16_777_216
+"""No transaction may ask for more (EIP-7825)."""
+
+
+class EvmChain:
+    """One network: its facts, what we deployed there, its nodes, and the keys of our lanes."""
+
+    def __init__(
+        self,
+        network: Network,
+        deployment: Deployment,
+        rpc: RpcClient,
+        signers: Mapping[str, EvmSigner],
+    ) -> None:
+        self.network = network.name
+        self.native = network.native
+        self.max_batch = network.max_batch
+        self._facts = network
+        self._deployment = deployment
+        self._rpc = rpc
+        self._signers = signers
+        self._contracts = {token.code: token.address for token in deployment.tokens}
+        self._swallowing = frozenset({deployment.vault, *self._contracts.values()})
+
+    def normalize_address(self, text: str) -> str:
+        return normalize_address(text, self._swallowing)
+
+    def batch_root(self, call: BatchCall) -> str:
+        token = self._contract(call.asset)
+        leaves = [merkle.leaf(payout, token) for payout in call.payouts]
+        return "0x" + merkle.root(leaves).hex()
+
+    async def identity(self) -> ChainIdentity:
+        genesis, code = await asyncio.gather(
+            self.block_hash(0), self._rpc.call("eth_getCode", self._deployment.vault, "latest")
+        )
+        digest = keccak(hexstr=code).hex() if code != "0x" else ""
+        return ChainIdentity(genesis or "", self._deployment.vault, digest)
+
+    async def head(self) -> Head:
+        latest, finalized = _unwrap(
+            await self._rpc.batch(
+                [
+                    ("eth_getBlockByNumber", ("latest", False)),
+                    ("eth_getBlockByNumber", ("finalized", False)),
+                ]
+            )
+        )
+        number = int(latest["number"], 16)
+        tag = int(finalized["number"], 16) if finalized else None
+        final = final_number(number, tag, self._facts.finality_depth_blocks)
+        return Head(number, latest["hash"], final)
+
+    async def block_hash(self, number: int) -> str | None:
+        block = await self._rpc.call("eth_getBlockByNumber", hex(number), False)
+        return str(block["hash"]) if block else None
+
+    async def nonce(self, lane_address: str) -> int:
+        return int(await self._rpc.call("eth_getTransactionCount", lane_address, "latest"), 16)
+
+    async def fees(self) -> Fees:
+        block, tip = _unwrap(
+            await self._rpc.batch(
+                [("eth_getBlockByNumber", ("latest", False)), ("eth_maxPriorityFeePerGas", ())]
+            )
+        )
+        return market_fees(int(block["baseFeePerGas"], 16), int(tip, 16))
+
+    async def preflight(self, lane_address: str, call: BatchCall) -> None:
+        try:
+            await self._rpc.call("eth_call", self._request(lane_address, call), "latest")
+        except ChainError as error:
+            raise vault.explain(error) from error
+
+    async def sign(
+        self, lane_address: str, call: BatchCall, nonce: int, replaces: Fees | None
+    ) -> SignedTransaction:
+        """The gas limit is the estimate and a fifth: a short limit reverts, an ample one is free.
+
+        A replacement's limit is estimated anew, since the state has moved on.
+        """
+        request = self._request(lane_address, call)
+        try:
+            estimate = int(await self._rpc.call("eth_estimateGas", request), 16)
+        except ChainError as error:
+            raise vault.explain(error) from error
+        market = await self.fees()
+        fees = market if replaces is None else replacement_fees(replaces, market)
+        gas_limit = min(ceil_div(estimate * 6, 5), _GAS_LIMIT_MAX)
+        transaction = Eip1559Transaction(
+            chain_id=self._facts.chain_id,
+            nonce=nonce,
+            to=self._deployment.vault,
+            value_wei=0,
+            data=bytes.fromhex(request["data"][2:]),
+            gas_limit=gas_limit,
+            max_fee_wei=fees.max_fee_wei,
+            priority_fee_wei=fees.priority_fee_wei,
+        )
+        signed = await self._signer(lane_address).sign(transaction)
+        return SignedTransaction(signed.hash, signed.raw, nonce, fees, gas_limit)
+
+    async def send(self, raw: bytes) -> None:
+        try:
+            await self._rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+        except AlreadyKnown:
+            return
+        except NonceTooLow:
+            ref = "0x" + keccak(raw).hex()
+            if await self._rpc.call("eth_getTransactionReceipt", ref) is None:
+                raise
+
+    async def inclusions(self, refs: Sequence[TxRef]) -> Sequence[Inclusion]:
+        """One batch for the receipts, one for the blocks that they claim to be in."""
+        if not refs:
+            return []
+        receipts = _unwrap(
+            await self._rpc.batch([("eth_getTransactionReceipt", (ref,)) for ref in refs])
+        )
+        mined = [receipt for receipt in receipts if receipt]
+        numbers = sorted({receipt["blockNumber"] for receipt in mined})
+        blocks = _unwrap(
+            await self._rpc.batch([("eth_getBlockByNumber", (n, False)) for n in numbers])
+        )
+        canonical = {n: b["hash"] for n, b in zip(numbers, blocks, strict=True) if b}
+        return [
+            self._inclusion(receipt)
+            for receipt in mined
+            if canonical.get(receipt["blockNumber"]) == receipt["blockHash"]
+        ]
+
+    async def batch_recorded(self, batch_id: int) -> bool:
+        data = "0x" + vault.batch_root_data(batch_id).hex()
+        call = {"to": self._deployment.vault, "data": data}
+        return int(await self._rpc.call("eth_call", call, "latest"), 16) != 0
+
+    async def balance(self, asset: Asset, address: str) -> int:
+        if asset == self.native:
+            return int(await self._rpc.call("eth_getBalance", address, "latest"), 16)
+        data = "0x" + _BALANCE_OF.hex() + address[2:].lower().rjust(64, "0")
+        call = {"to": self._contract(asset), "data": data}
+        return int(await self._rpc.call("eth_call", call, "latest"), 16)
+
+    async def close(self) -> None:
+        await self._rpc.close()
+
+    def _request(self, lane_address: str, call: BatchCall) -> dict[str, str]:
+        token = self._contract(call.asset)
+        data = vault.pay_batch_data(call.batch_id, self.batch_root(call), token, call.payouts)
+        return {"from": lane_address, "to": self._deployment.vault, "data": "0x" + data.hex()}
+
+    def _inclusion(self, receipt: Mapping[str, Any]) -> Inclusion:
+        result = vault.outcome(receipt, self._deployment.vault)
+        return Inclusion(
+            ref=receipt["transactionHash"],
+            block_number=int(receipt["blockNumber"], 16),
+            block_hash=receipt["blockHash"],
+            succeeded=result.paid,
+            skipped=result.skipped,
+            fee_paid_wei=int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16),
+        )
+
+    def _contract(self, asset: Asset) -> str:
+        if asset == self.native:
+            return vault.NATIVE
+        if asset.network != self.network or asset.code not in self._contracts:
+            raise InvariantBroken(f"{asset.id} is not listed on {self.network}")
+        return self._contracts[asset.code]
+
+    def _signer(self, lane_address: str) -> EvmSigner:
+        if lane_address not in self._signers:
+            raise InvariantBroken(f"no signer for lane {lane_address} on {self.network}")
+        return self._signers[lane_address]
+
+
+def _unwrap(answers: Sequence[Any]) -> Sequence[Any]:
+    """An error in a batch means that we do not know: never an absent block or receipt."""
+    for answer in answers:
+        if isinstance(answer, ChainError):
+            raise answer if answer.transient else ChainUnknown(str(answer)) from answer
+    return answers

@@ -1,0 +1,88 @@
+"""The vault contract's words: calls into bytes, logs and reverts into facts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eth_abi.abi import decode
+from eth_utils.crypto import keccak
+from web3 import Web3
+
+from chain.artifacts import load_artifact
+from chain.errors import ExecutionReverted
+from settlement.errors import ChainError, ChainPaused, ChainRefused, InvariantBroken
+from settlement.ports.chain import Payout
+
+NATIVE = "0x" + "0" * 40
+"""How the vault names the chain's own coin."""
+
+_VAULT = Web3().eth.contract(abi=load_artifact("Vault").abi)
+_BATCH_PAID = keccak(text="BatchPaid(uint256,bytes32,address,uint256,uint256)").hex()
+_PAYOUT_SKIPPED = keccak(text="PayoutSkipped(uint256,uint256)").hex()
+_ERRORS = {
+    keccak(text=f"{item['name']}({','.join(i['type'] for i in item['inputs'])})")[:4]: item
+    for item in load_artifact("Vault").abi
+    if item["type"] == "error"
+}
+_AMOUNT_BITS = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the vault's own logs say. Without ``paid`` nobody was paid."""
+
+    paid: bool
+    skipped: frozenset[int]
+
+
+def pay_batch_data(batch_id: int, root: str, token: str, payouts: Sequence[Payout]) -> bytes:
+    """Calldata of ``payBatch``: one word per payout."""
+    words = [_word(payout) for payout in payouts]
+    return _encode("payBatch", [batch_id, bytes.fromhex(root.removeprefix("0x")), token, words])
+
+
+def batch_root_data(batch_id: int) -> bytes:
+    return _encode("batchRoot", [batch_id])
+
+
+def admin_data(function: str, *arguments: Any) -> bytes:
+    """Calldata of one of the owner's functions."""
+    return _encode(function, list(arguments))
+
+
+def outcome(receipt: Mapping[str, Any], vault: str) -> Outcome:
+    """Read a receipt's logs; those of other contracts say nothing about payments."""
+    paid, skipped = False, set()
+    for log in receipt["logs"]:
+        if log["address"].lower() != vault.lower() or not log["topics"]:
+            continue
+        topic = log["topics"][0].removeprefix("0x")
+        if topic == _BATCH_PAID:
+            paid = True
+        elif topic == _PAYOUT_SKIPPED:
+            skipped.add(int(log["data"], 16))
+    succeeded = int(receipt["status"], 16) == 1
+    return Outcome(paid and succeeded, frozenset(skipped))
+
+
+def explain(error: ChainError) -> ChainError:
+    """Name a revert by the vault's own error; a pause is a reason to wait, not a failure."""
+    if not isinstance(error, ExecutionReverted):
+        return error
+    item = _ERRORS.get(error.data[:4])
+    if item is None:
+        return error
+    if item["name"] == "EnforcedPause":
+        return ChainPaused("the vault is paused")
+    values = decode([i["type"] for i in item["inputs"]], error.data[4:])
+    return ChainRefused(f"the vault refuses: {item['name']}{values}")
+
+
+def _word(payout: Payout) -> int:
+    if not 0 < payout.amount_minor < 1 << _AMOUNT_BITS:
+        raise InvariantBroken(f"{payout.order_id}: {payout.amount_minor} does not fit a row")
+    return int(payout.wallet, 16) << _AMOUNT_BITS | payout.amount_minor
+
+
+def _encode(function: str, arguments: list[Any]) -> bytes:
+    return bytes.fromhex(_VAULT.encode_abi(function, args=arguments).removeprefix("0x"))
