@@ -109,6 +109,10 @@ class Queries:
         """The unrevoked key with this SHA-256 digest, its tenant and the tenant's limits."""
         raise NotImplementedError
 
+    async def origin_listed(self, origin: str) -> bool:
+        """Whether any unrevoked publishable key has ``origin`` among its allowed origins."""
+        raise NotImplementedError
+
     async def create_key(
         self,
         tenant_id: TenantId,

@@ -1,0 +1,43 @@
+"""Every table as SQLModel: the schema in one place, repeating the guards of the core.
+
+The hot paths are SQL statements in the neighbouring files; these classes exist so that the schema
+can be read, checked against the migrations, and used from a console.
+"""
+
+from sqlmodel import SQLModel
+
+from bridge.storage.tables.batches import Batch, BatchAttempt, Lane, Network
+from bridge.storage.tables.inbox import AuditLog, Inbox
+from bridge.storage.tables.ledger import LedgerAccount, LedgerEntry
+from bridge.storage.tables.orders import (
+    IdempotencyKey,
+    LimitUsage,
+    Order,
+    OrderEvent,
+    Quote,
+    Screening,
+)
+from bridge.storage.tables.tenants import ApiKey, Tenant, TenantLimit
+
+metadata = SQLModel.metadata
+
+__all__ = [
+    "ApiKey",
+    "AuditLog",
+    "Batch",
+    "BatchAttempt",
+    "IdempotencyKey",
+    "Inbox",
+    "Lane",
+    "LedgerAccount",
+    "LedgerEntry",
+    "LimitUsage",
+    "Network",
+    "Order",
+    "OrderEvent",
+    "Quote",
+    "Screening",
+    "Tenant",
+    "TenantLimit",
+    "metadata",
+]

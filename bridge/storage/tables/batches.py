@@ -1,0 +1,99 @@
+"""Networks, the accounts that sign on them, and the transactions they send."""
+
+from datetime import datetime
+
+from sqlalchemy import Column as SqlColumn
+from sqlalchemy import ForeignKey, Index, LargeBinary, Sequence, text
+from sqlmodel import Field, SQLModel
+
+from bridge.storage.tables.columns import amount, big, moment, one_of, quoted, small, whole, words
+from settlement.batch import OPEN, BatchStatus
+
+IS_OPEN = f"status IN ({quoted(sorted(OPEN))})"
+
+batch_ids = Sequence("batch_ids", metadata=SQLModel.metadata)
+"""Batch ids are the on-chain replay guard: never reused, whatever becomes of the batch."""
+
+
+class Network(SQLModel, table=True):
+    """A chain as we know it; ``stop_reason`` set: nothing is signed until a person acts."""
+
+    __tablename__ = "networks"
+
+    name: str = words(primary_key=True)
+    instance: int = whole()
+    genesis_hash: str = words()
+    vault_address: str = words()
+    vault_code_hash: str = words()
+    stop_reason: str | None = words(null=True)
+    stopped_at: datetime | None = moment(null=True)
+    anchor_number: int | None = big(null=True)
+    anchor_hash: str | None = words(null=True)
+    registered_at: datetime = moment()
+
+
+class Lane(SQLModel, table=True):
+    """One signing account. A write under another epoch than the row's changes nothing."""
+
+    __tablename__ = "lanes"
+    __table_args__ = (Index("lanes_one_per_address", "network", "address", unique=True),)
+
+    id: int = whole(primary_key=True, autoincrement=True)
+    network: str = words(constraints=[ForeignKey("networks.name")])
+    address: str = words()
+    instance: int = whole()
+    next_nonce: int = big()
+    epoch: int = big(default="0")
+    leased_until: datetime = moment(default="'-infinity'")
+
+
+class Batch(SQLModel, table=True):
+    """One transaction that pays many orders; a nonce of a lane belongs to one batch."""
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        one_of("status", BatchStatus, "batches_status"),
+        Index(
+            "batches_one_per_nonce",
+            "network",
+            "instance",
+            "lane_id",
+            "nonce",
+            unique=True,
+            postgresql_where=text("status <> 'cancelled'"),
+        ),
+        Index("batches_open", "lane_id", "nonce", postgresql_where=text(IS_OPEN)),
+    )
+
+    id: int = big(primary_key=True, autoincrement=False)
+    network: str = words()
+    instance: int = whole()
+    asset: str = words()
+    asset_scale: int = small()
+    lane_id: int = whole(constraints=[ForeignKey("lanes.id")])
+    nonce: int = big()
+    status: str = words()
+    root: str = words()
+    order_count: int = whole()
+    planned_at: datetime = moment()
+    mined_ref: str | None = words(null=True)
+    block_number: int | None = big(null=True)
+    block_hash: str | None = words(null=True)
+
+
+class BatchAttempt(SQLModel, table=True):
+    """Signed bytes, stored before they are sent, so that a retry sends the same ones."""
+
+    __tablename__ = "batch_attempts"
+
+    batch_id: int = big(
+        primary_key=True, autoincrement=False, constraints=[ForeignKey("batches.id")]
+    )
+    ref: str = words(primary_key=True)
+    raw: bytes = Field(sa_column=SqlColumn(LargeBinary, nullable=False))
+    nonce: int = big()
+    max_fee_wei: int = amount()
+    priority_fee_wei: int = amount()
+    gas_limit: int = big()
+    signed_at: datetime = moment()
+    sent_at: datetime | None = moment(null=True)

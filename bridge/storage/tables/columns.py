@@ -1,0 +1,72 @@
+"""Column vocabulary of this schema, so that every table spells the same thing the same way."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Integer,
+    Numeric,
+    SmallInteger,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+
+def _column(kind: Any, options: dict[str, Any]) -> Any:
+    nullable = options.pop("null", False)
+    default = options.pop("default", None)
+    name = options.pop("name", None)
+    if default is not None:
+        options["server_default"] = text(default)
+    arguments = [kind, *options.pop("constraints", ())]
+    column: Column[Any] = Column(*arguments, nullable=nullable, **options)
+    if name is not None:
+        column = Column(name, *arguments, nullable=nullable, **options)
+    return Field(sa_column=column)
+
+
+def words(**options: Any) -> Any:
+    """Text. Ids, codes and addresses are text of their own alphabet."""
+    return _column(Text(), options)
+
+
+def amount(**options: Any) -> Any:
+    """Minor units; 78 digits hold any 256-bit integer (wei overflow a bigint at 9.2 ether)."""
+    return _column(Numeric(78, 0), options)
+
+
+def moment(**options: Any) -> Any:
+    return _column(DateTime(timezone=True), options)
+
+
+def document(**options: Any) -> Any:
+    return _column(JSONB(), options)
+
+
+def whole(**options: Any) -> Any:
+    return _column(Integer(), options)
+
+
+def big(**options: Any) -> Any:
+    return _column(BigInteger(), options)
+
+
+def small(**options: Any) -> Any:
+    return _column(SmallInteger(), options)
+
+
+def quoted(values: Iterable[str]) -> str:
+    """``'a', 'b'`` for SQL; the values are our own enums."""
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def one_of(column: str, kind: type[StrEnum], name: str) -> CheckConstraint:
+    """The database knows the same words as the enum."""
+    return CheckConstraint(f"{column} IN ({quoted(kind)})", name=name)
