@@ -1,0 +1,1 @@
+"""Price sources. Each file implements :class:`settlement.ports.price.PricePort`."""

@@ -1,0 +1,335 @@
+"""Everything a deployment may choose, in one table read from the environment.
+
+Each field of :class:`Settings` carries its variable's name, parser and meaning, so that parsing
+(:func:`load`), the documentation (``python -m bridge.settings`` prints ``docs/configuration.md``)
+and the defaults cannot drift apart. A bad value stops the start with a message that names its
+variable and never repeats a secret.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from bridge.prices.static import parse_prices
+from settlement.errors import InvalidInput
+from settlement.limits import Limits
+from settlement.money import Asset, parse_decimal
+
+T = TypeVar("T")
+
+FIAT = {code: Asset(code, scale) for code, scale in (("USD", 2), ("EUR", 2), ("GBP", 2))}
+"""Currencies that can be charged: ISO 4217 code and the decimals that Stripe counts in.
+
+https://docs.stripe.com/currencies#zero-decimal
+"""
+
+
+class SettingsError(ValueError):
+    """A variable has a value that we cannot use; the message names it."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _optional(value: str) -> str | None:
+    return value or None
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        number = int(value)
+        if not low <= number <= high:
+            raise ValueError(f"must be between {low} and {high}")
+        return number
+
+    return parse
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def _flag(value: str) -> bool:
+    if value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value == "true"
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _stripe_key(value: str) -> str | None:
+    if value and not value.startswith(("sk_", "rk_")):
+        raise ValueError("must be a secret (sk_…) or restricted (rk_…) key")
+    return value or None
+
+
+def _fiat(code: str) -> Asset:
+    if code not in FIAT:
+        raise ValueError(f"{code} is not one of {', '.join(FIAT)}")
+    return FIAT[code]
+
+
+def _fiat_assets(value: str) -> tuple[Asset, ...]:
+    assets = tuple(_fiat(code) for code in _words(value))
+    if not assets:
+        raise ValueError("names no currency")
+    return assets
+
+
+def _pairs(value: str) -> dict[str, str]:
+    pairs = {}
+    for item in _words(value):
+        name, equals, text = item.partition("=")
+        if not equals or not name.strip() or not text.strip():
+            raise ValueError(f"{item!r} is not NAME=VALUE")
+        pairs[name.strip()] = text.strip()
+    return pairs
+
+
+def _limits(value: str) -> Mapping[str, Limits]:
+    """``USD=5.00/2000.00/5000.00``: least and most per order, most per customer and day."""
+    limits = {}
+    for code, text in _pairs(value).items():
+        parts = text.split("/")
+        if len(parts) != 3:
+            raise ValueError(f"{code} needs three amounts: MIN/MAX/DAY")
+        low, high, day = (parse_decimal(part.strip(), _fiat(code).scale) for part in parts)
+        if not 0 < low <= high <= day:
+            raise ValueError(f"{code}: amounts must grow from MIN to MAX to DAY")
+        limits[code] = Limits(low, high, day)
+    return limits
+
+
+def _var(env: str, parse: Callable[[str], T], default: str, meaning: str, kind: str) -> T:
+    """One row of the table; typed as its parsed value so that the dataclass reads naturally."""
+    row: Any = field(
+        default_factory=lambda: parse(default),
+        metadata={"env": env, "parse": parse, "default": default, "doc": meaning, "kind": kind},
+    )
+    return row  # type: ignore[no-any-return]
+
+
+def _secret(env: str, parse: Callable[[str], T], meaning: str) -> T:
+    row: Any = field(
+        default_factory=lambda: parse(""),
+        repr=False,
+        metadata={"env": env, "parse": parse, "default": "", "doc": meaning, "kind": "secret"},
+    )
+    return row  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The deployment's choices. Secrets are left out of ``repr``."""
+
+    # Where it runs
+    host: str = _var("TIDEGATE_HOST", _text, "127.0.0.1", "Address the API listens on.", "text")
+    port: int = _var(
+        "TIDEGATE_PORT", _integer(0, 65535), "8000", "Port the API listens on; 0: any.", "integer"
+    )
+    state_dir: str = _var(
+        "TIDEGATE_STATE_DIR",
+        _text,
+        ".tidegate",
+        "Folder of the embedded database, the local chain and the keystore.",
+        "path",
+    )
+    log_level: str = _var(
+        "TIDEGATE_LOG_LEVEL",
+        _choice("debug", "info", "warning", "error"),
+        "info",
+        "Least level that is logged: debug, info, warning or error.",
+        "choice",
+    )
+    access_log: bool = _var(
+        "TIDEGATE_ACCESS_LOG", _flag, "true", "One log line per request: true or false.", "flag"
+    )
+
+    # Storage
+    database_url: str | None = _secret(
+        "DATABASE_URL",
+        _optional,
+        "PostgreSQL to use, `postgresql://user:password@host/name`; empty: the embedded one.",
+    )
+    database_pool: int = _var(
+        "TIDEGATE_DATABASE_POOL",
+        _integer(1, 200),
+        "16",
+        "Connections that one process keeps open.",
+        "integer",
+    )
+
+    # Cards
+    stripe_api_key: str | None = _secret(
+        "STRIPE_API_KEY", _stripe_key, "Stripe's secret key; empty: the local emulator's."
+    )
+    stripe_webhook_secrets: tuple[str, ...] = _secret(
+        "STRIPE_WEBHOOK_SECRET",
+        _words,
+        "Signing secrets of the Stripe webhook endpoint, comma-separated while rotating.",
+    )
+    stripe_api_base: str | None = _var(
+        "STRIPE_API_BASE", _optional, "", "Base URL of Stripe's API; empty: Stripe itself.", "URL"
+    )
+
+    # Worker
+    tick_ms: int = _var(
+        "TIDEGATE_TICK_MS",
+        _integer(10, 60_000),
+        "500",
+        "How often a worker looks for due work that no wake-up announced, in milliseconds.",
+        "integer",
+    )
+    sweep_s: int = _var(
+        "TIDEGATE_SWEEP_S",
+        _integer(1, 3_600),
+        "30",
+        "How often the provider's event list is read for lost webhooks, in seconds.",
+        "integer",
+    )
+    deployments: str | None = _var(
+        "TIDEGATE_DEPLOYMENTS",
+        _optional,
+        "",
+        "File that lists vault, tokens, lanes and endpoints per network; empty: "
+        "`deployments.json` in the state folder.",
+        "path",
+    )
+    keystore_dir: str | None = _var(
+        "TIDEGATE_KEYSTORE_DIR",
+        _optional,
+        "",
+        "Folder of the lanes' encrypted keys, one `ADDRESS.json` each; empty: `keystore` in the "
+        "state folder.",
+        "path",
+    )
+    keystore_password_file: str | None = _var(
+        "TIDEGATE_KEYSTORE_PASSWORD_FILE",
+        _optional,
+        "",
+        "File with the keys' password, mode 0600; empty: `password` in the keystore folder.",
+        "path",
+    )
+    address_lists: tuple[str, ...] = _var(
+        "TIDEGATE_ADDRESS_LISTS",
+        _words,
+        "",
+        "Address lists (CSV: asset, address, action) with a veto, comma-separated; empty: a demo "
+        "list of invented addresses, refused on live tenants' deployments.",
+        "list",
+    )
+
+    # Prices
+    currencies: tuple[Asset, ...] = _var(
+        "TIDEGATE_CURRENCIES",
+        _fiat_assets,
+        "USD",
+        f"Currencies that can be charged; of {', '.join(FIAT)}.",
+        "list",
+    )
+    prices: Mapping[tuple[str, str], Fraction] = _var(
+        "TIDEGATE_PRICES",
+        parse_prices,
+        "DUSD=1.00 USD,ETH=3000.00 USD",
+        "Static prices, `CODE=AMOUNT CURRENCY` in whole units, comma-separated.",
+        "list",
+    )
+    quote_life_s: int = _var(
+        "TIDEGATE_QUOTE_LIFE_S",
+        _integer(30, 86_400),
+        "900",
+        "How long a quote is firm, in seconds.",
+        "integer",
+    )
+    processing_bps: int = _var(
+        "TIDEGATE_PROCESSING_BPS",
+        _integer(0, 5_000),
+        "290",
+        "Card processing fee, in basis points of the amount paid.",
+        "integer",
+    )
+    processing_fixed_minor: int = _var(
+        "TIDEGATE_PROCESSING_FIXED_MINOR",
+        _integer(0, 100_000),
+        "30",
+        "Fixed part of the processing fee, in the currency's minor units.",
+        "integer",
+    )
+    spread_bps: int = _var(
+        "TIDEGATE_SPREAD_BPS",
+        _integer(0, 5_000),
+        "50",
+        "Spread on what is left after the fees, in basis points.",
+        "integer",
+    )
+    limits: Mapping[str, Limits] = _var(
+        "TIDEGATE_LIMITS",
+        _limits,
+        "USD=5.00/2000.00/5000.00,EUR=5.00/2000.00/5000.00,GBP=5.00/2000.00/5000.00",
+        "Per currency `MIN/MAX/DAY`: least and most per order, most per customer and UTC day.",
+        "list",
+    )
+
+
+def rows() -> tuple[Field[Any], ...]:
+    """The table: every field with ``env``, ``parse``, ``default``, ``doc`` and ``kind``."""
+    return fields(Settings)
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from ``environment`` (default: the process's own).
+
+    Raises :class:`SettingsError` naming the variable; unknown ``TIDEGATE_*`` names are left to
+    other parts of the project.
+    """
+    source = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    for row in rows():
+        text = source.get(row.metadata["env"])
+        if text is not None:
+            values[row.name] = _parsed(row, text.strip())
+    settings = Settings(**values)
+    missing = [asset.code for asset in settings.currencies if asset.code not in settings.limits]
+    if missing:
+        raise SettingsError(f"TIDEGATE_LIMITS: no limits for {', '.join(missing)}")
+    return settings
+
+
+def _parsed(row: Field[Any], text: str) -> Any:
+    try:
+        return row.metadata["parse"](text)
+    except (ValueError, InvalidInput) as error:
+        shown = "" if row.metadata["kind"] == "secret" else f" ({text!r})"
+        raise SettingsError(f"{row.metadata['env']}: {error}{shown}") from None
+
+
+def documentation() -> str:
+    """``docs/configuration.md``, generated from the table."""
+    lines = [
+        "# Configuration",
+        "",
+        "Settings are environment variables. This page is generated from `bridge/settings.py`",
+        "(`python -m bridge.settings > docs/configuration.md`); a test keeps the two equal.",
+        "",
+        "| variable | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for row in rows():
+        data = row.metadata
+        default = f"`{data['default']}`" if data["default"] else "empty"
+        lines.append(f"| `{data['env']}` | {data['kind']} | {default} | {data['doc']} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")
