@@ -37,16 +37,13 @@ class RpcClient:
         *,
         timeout_ms: int = 10_000,
         batch_calls_max: int = 100,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         if not urls:
             raise ValueError("at least one endpoint is needed")
         self._urls = list(urls)
         self._batch_calls_max = batch_calls_max
         self._ids = itertools.count(1)
-        self._http = httpx.AsyncClient(
-            timeout=timeout_ms / 1000, trust_env=False, transport=transport
-        )
+        self._http = httpx.AsyncClient(timeout=timeout_ms / 1000, trust_env=False)
         self._timeout_s = timeout_ms / 1000
 
     def __repr__(self) -> str:

@@ -50,7 +50,7 @@ _TEXTS: tuple[tuple[type[ChainError], str], ...] = (
     (ExecutionReverted, r"execution reverted|^reverted|vm execution error|transaction reverted"),
     (
         AlreadyKnown,
-        r"already known|known transaction|already imported|alreadyknown|duplicate ?hash",
+        r"already known|known transaction|already ?imported|alreadyknown|duplicate ?hash",
     ),
     (AlreadyKnown, r"same hash was already imported|existing tx with same hash"),
     (NonceTooLow, r"nonce (is )?too low|oldnonce|nonce is below|nonce already used|pool\(stale\)"),
@@ -62,7 +62,7 @@ _TEXTS: tuple[tuple[type[ChainError], str], ...] = (
     (ReplacementUnderpriced, r"could not replace existing tx"),
     (EndpointFeeCap, r"exceeds the configured cap|fee cap exceeded|tx fee .* exceeds"),
     (FeeCapBelowBase, r"less than block base fee|lower than block's base fee|below base fee"),
-    (FeeCapBelowBase, r"max ?fee ?per ?gas (is )?(below|less|lower)|gas price (is )?(below|less)"),
+    (FeeCapBelowBase, r"max ?fee ?per ?gas (is )?(below|less|lower)|gas price below current base"),
     (Underpriced, r"underpriced|gas price too low|fee ?too ?low|below configured minimum"),
     (Underpriced, r"gas price is too low|tip (cap )?.*below|min(imum)? (gas )?(tip|price)"),
     (PoolFull, r"txpool is full|pool is full|account limit exceeded|too many transactions"),

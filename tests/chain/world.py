@@ -133,22 +133,24 @@ class World:
         self, sender: DevAccount, to: str | None, data: str, *, value: int = 0, gas: int = 8_000_000
     ) -> dict[str, Any]:
         """Sign, send and wait for the receipt."""
-        nonce = int(self.rpc("eth_getTransactionCount", sender.address, "latest"), 16)
+        raw = self.sign(sender, to=to, data=data, value=value, gas=gas)
+        return self.wait_for_receipt(self.rpc("eth_sendRawTransaction", raw))
+
+    def sign(self, sender: DevAccount, *, to: str | None, **fields: Any) -> str:
+        """The raw bytes (``0x`` hex) of a transaction; ``fields`` replace the defaults."""
         transaction = {
             "chainId": int(self.rpc("eth_chainId"), 16),
-            "nonce": nonce,
-            "value": value,
-            "data": data,
-            "gas": gas,
+            "nonce": int(self.rpc("eth_getTransactionCount", sender.address, "latest"), 16),
+            "value": 0,
+            "data": "0x",
+            "gas": 100_000,
             "maxFeePerGas": 10 * 10**9,
             "maxPriorityFeePerGas": 10**9,
+            **fields,
         }
         if to is not None:
             transaction["to"] = to
-        signed = Account.sign_transaction(transaction, sender.private_key)
-        return self.wait_for_receipt(
-            self.rpc("eth_sendRawTransaction", signed.raw_transaction.to_0x_hex())
-        )
+        return Account.sign_transaction(transaction, sender.private_key).raw_transaction.to_0x_hex()
 
     def wait_for_receipt(self, hash_: str) -> dict[str, Any]:
         deadline = time.monotonic() + 10
