@@ -1,19 +1,38 @@
 """The store on PostgreSQL: one class, composed of one small part per topic."""
 
+from datetime import datetime
 from typing import Any
 
+from bridge.storage.accepting import AcceptingPart
+from bridge.storage.batches import BatchPart
+from bridge.storage.database import open_pool
+from bridge.storage.inbox import InboxPart
+from bridge.storage.ledger import LedgerPart
+from bridge.storage.networks import NetworkPart
+from bridge.storage.orders import OrderPart
+from settlement.ports.clock import Clock, SystemClock
 
-class PostgresStore:
-    """Implements ``settlement.ports.store.Store`` and ``settlement.ports.accepting``."""
 
-    def __init__(self, pool: Any) -> None:
+class PostgresStore(AcceptingPart, OrderPart, BatchPart, InboxPart, NetworkPart, LedgerPart):
+    """Implements ``settlement.ports.store.Store`` and ``settlement.ports.accepting``.
+
+    ``clock`` dates what a port's call carries no time for (entries and events of a change).
+    """
+
+    def __init__(self, pool: Any, clock: Clock | None = None) -> None:
         self.pool = pool
+        self._clock = clock or SystemClock()
 
     @classmethod
-    async def connect(cls, dsn: str, min_size: int = 1, max_size: int = 16) -> "PostgresStore":
+    async def connect(
+        cls, dsn: str, min_size: int = 1, max_size: int = 16, clock: Clock | None = None
+    ) -> "PostgresStore":
         """Open a pool on a migrated database."""
-        raise NotImplementedError
+        return cls(await open_pool(dsn, min_size, max_size), clock)
 
     async def close(self) -> None:
         """Wait for running statements, then close the pool."""
-        raise NotImplementedError
+        await self.pool.close()
+
+    def now(self) -> datetime:
+        return self._clock.now()

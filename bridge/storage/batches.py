@@ -1,0 +1,261 @@
+"""Batches in SQL: every write proves that its lane's lease is still ours."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from bridge.storage.codec import batch_from, lane_from, plain, token_network_agrees
+from bridge.storage.database import Part, retrying
+from bridge.storage.ledger import book_on
+from bridge.storage.orders import apply_on
+from bridge.storage.tables.batches import IS_OPEN
+from settlement.batch import BATCH, Batch, BatchStatus, Lane
+from settlement.errors import InvariantBroken, StaleLease
+from settlement.ledger.accounts import PLATFORM
+from settlement.money import Money
+from settlement.ports.chain import SignedTransaction
+from settlement.ports.store import BatchChange
+from settlement.transitions import Change
+
+_CLAIM_LANE = """
+    WITH free AS (
+        SELECT id FROM lanes
+        WHERE network = $1 AND leased_until <= $2
+        ORDER BY leased_until, id
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE lanes l SET epoch = l.epoch + 1, leased_until = $3
+    FROM free WHERE l.id = free.id
+    RETURNING l.*
+"""
+
+_RELEASE_LANE = "UPDATE lanes SET leased_until = '-infinity' WHERE id = $1 AND epoch = $2"
+
+# Locks the lane's row, so that a claim waits for the write and the write for a claim.
+_HOLD = "SELECT id FROM lanes WHERE id = $1 AND epoch = $2 FOR UPDATE"
+
+_TAKE_NONCE = """
+    UPDATE lanes SET next_nonce = next_nonce + 1
+    WHERE id = $1 AND epoch = $2 AND next_nonce = $3
+    RETURNING instance
+"""
+
+_PLAN = """
+    INSERT INTO batches (id, network, instance, asset, asset_scale, lane_id, nonce, status,
+                         root, order_count, planned_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, 'planned', $8, $9, $10)
+"""
+
+BATCH_ROWS = """
+    SELECT b.*, l.address AS lane_address
+    FROM batches b JOIN lanes l ON l.id = b.lane_id
+"""
+
+_OPEN = f"{BATCH_ROWS} WHERE b.lane_id = $1 AND b.{IS_OPEN} ORDER BY b.nonce, b.id"
+
+_ATTEMPTS = """
+    SELECT * FROM batch_attempts WHERE batch_id = ANY($1::bigint[]) ORDER BY signed_at, ref
+"""
+
+# A mined batch gets no replacement: the original has used up the nonce.
+_SIGNED = """
+    UPDATE batches SET status = CASE status WHEN 'planned' THEN 'signed' ELSE status END
+    WHERE id = $1 AND lane_id = $2 AND status IN ('planned', 'signed', 'sent')
+    RETURNING id
+"""
+
+_STORE_ATTEMPT = """
+    INSERT INTO batch_attempts
+        (batch_id, ref, raw, nonce, max_fee_wei, priority_fee_wei, gas_limit, signed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (batch_id, ref) DO NOTHING
+"""
+
+_SENT = """
+    UPDATE batches SET status = CASE status WHEN 'signed' THEN 'sent' ELSE status END
+    WHERE id = $1 AND lane_id = $2 AND status IN ('signed', 'sent', 'mined')
+    RETURNING id
+"""
+
+_ATTEMPT_SENT = """
+    UPDATE batch_attempts SET sent_at = COALESCE(sent_at, $3)
+    WHERE batch_id = $1 AND ref = $2
+    RETURNING ref
+"""
+
+_BATCH_MOVES = """
+    UPDATE batches SET status = $4, mined_ref = $5, block_number = $6, block_hash = $7
+    WHERE id = $1 AND lane_id = $2 AND status = $3
+    RETURNING instance
+"""
+
+# The newest final block that decided a batch of this chain instance.
+_ANCHOR = """
+    UPDATE networks SET anchor_number = $3, anchor_hash = $4
+    WHERE name = $1 AND instance = $2 AND COALESCE(anchor_number, -1) <= $3
+"""
+
+BATCH_PATCH = frozenset({"mined_ref", "block_number", "block_hash"})
+DECIDED = frozenset({BatchStatus.FINAL, BatchStatus.REVERTED})
+
+
+def bound(batch: Batch, orders: Sequence[Change]) -> list[Change]:
+    """The changes with the batch and the place in it written into their patches.
+
+    Raises :class:`~settlement.errors.InvariantBroken` when a patch names another batch, or the
+    batch counts other orders than these.
+    """
+    if batch.order_count != len(orders):
+        raise InvariantBroken(f"batch {batch.id} counts {batch.order_count}, got {len(orders)}")
+    result = []
+    for index, change in enumerate(orders):
+        place = {"batch_id": batch.id, "batch_index": index}
+        patch = {**place, **change.patch}
+        if patch["batch_id"] != batch.id:
+            raise InvariantBroken(f"{change.order.id} is bound to another batch than {batch.id}")
+        result.append(replace(change, patch=patch))
+    return result
+
+
+def batch_moves(change: BatchChange) -> Batch:
+    """The batch after the change.
+
+    Raises :class:`~settlement.errors.InvariantBroken` for an edge that the table does not list.
+    """
+    batch = change.batch
+    if change.to is not batch.status and change.to not in BATCH[batch.status]:
+        raise InvariantBroken(f"batch {batch.id}: {batch.status} → {change.to} is not an edge")
+    unknown = change.patch.keys() - BATCH_PATCH
+    if unknown:
+        raise InvariantBroken(f"a batch patch cannot change {sorted(unknown)}")
+    return replace(batch, status=change.to, **change.patch)
+
+
+def same_nonce(batch: Batch, transaction: SignedTransaction) -> None:
+    """All attempts of a batch share its nonce: that is what makes them exclude each other."""
+    if transaction.nonce != batch.nonce:
+        raise InvariantBroken(f"batch {batch.id} has nonce {batch.nonce}, not {transaction.nonce}")
+
+
+def stale(what: str) -> StaleLease:
+    return StaleLease(f"{what} was taken over or has moved on; nothing was written")
+
+
+class BatchPart(Part):
+    """Implements :class:`settlement.ports.store.BatchStore`."""
+
+    async def claim_lane(self, network: str, now: datetime, *, lease_ms: int) -> Lane | None:
+        until = now + timedelta(milliseconds=lease_ms)
+        row = await self.pool.fetchrow(_CLAIM_LANE, network, now, until)
+        return None if row is None else lane_from(row)
+
+    async def release_lane(self, lane: Lane) -> None:
+        await self.pool.execute(_RELEASE_LANE, lane.id, lane.epoch)
+
+    async def new_batch_id(self) -> int:
+        return int(await self.pool.fetchval("SELECT nextval('batch_ids')"))
+
+    async def plan(self, lane: Lane, batch: Batch, orders: Sequence[Change]) -> None:
+        token_network_agrees(Money(0, batch.asset), batch.network)
+        changes = bound(batch, orders)
+
+        async def work() -> None:
+            async with self.pool.acquire() as connection, connection.transaction():
+                await _plan(connection, lane, batch, changes, self.now())
+
+        await retrying(work)
+
+    async def open_batches(self, lane: Lane) -> list[Batch]:
+        return await with_attempts(self.pool, await self.pool.fetch(_OPEN, lane.id))
+
+    async def store_attempt(
+        self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
+    ) -> None:
+        same_nonce(batch, transaction)
+        fees = transaction.fees
+        async with self.pool.acquire() as connection, connection.transaction():
+            await _hold(connection, lane)
+            if await connection.fetchval(_SIGNED, batch.id, lane.id) is None:
+                raise stale(f"batch {batch.id}")
+            await connection.execute(
+                _STORE_ATTEMPT,
+                *(batch.id, transaction.ref, transaction.raw, transaction.nonce),
+                *(fees.max_fee_wei, fees.priority_fee_wei, transaction.gas_limit, now),
+            )
+
+    async def mark_sent(
+        self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
+    ) -> None:
+        async with self.pool.acquire() as connection, connection.transaction():
+            await _hold(connection, lane)
+            if await connection.fetchval(_SENT, batch.id, lane.id) is None:
+                raise stale(f"batch {batch.id}")
+            marked = await connection.fetchval(_ATTEMPT_SENT, batch.id, transaction.ref, now)
+            if marked is None:
+                raise InvariantBroken(f"batch {batch.id}: sent bytes that were never stored")
+
+    async def apply_batch(self, lane: Lane, change: BatchChange, now: datetime) -> None:
+        after = batch_moves(change)
+
+        async def work() -> None:
+            async with self.pool.acquire() as connection, connection.transaction():
+                await _hold(connection, lane)
+                await _apply(connection, lane, change, after, now)
+
+        await retrying(work)
+
+
+async def with_attempts(pool: Any, rows: Sequence[Any]) -> list[Batch]:
+    """Batches from :data:`BATCH_ROWS`, each with its attempts, oldest first."""
+    attempts = await pool.fetch(_ATTEMPTS, [row["id"] for row in rows]) if rows else []
+    by_batch: dict[int, list[Any]] = {}
+    for attempt in attempts:
+        by_batch.setdefault(attempt["batch_id"], []).append(attempt)
+    return [batch_from(row, by_batch.get(row["id"], ())) for row in rows]
+
+
+async def _hold(connection: Any, lane: Lane) -> None:
+    if await connection.fetchval(_HOLD, lane.id, lane.epoch) is None:
+        raise stale(f"lane {lane.address}")
+
+
+async def _plan(
+    connection: Any, lane: Lane, batch: Batch, changes: list[Change], now: datetime
+) -> None:
+    instance = await connection.fetchval(_TAKE_NONCE, lane.id, lane.epoch, batch.nonce)
+    if instance is None or batch.lane_id != lane.id:
+        raise stale(f"lane {lane.address}")
+    try:
+        await connection.execute(
+            _PLAN,
+            *(batch.id, batch.network, instance, batch.asset.code, batch.asset.scale),
+            *(lane.id, batch.nonce, batch.root, batch.order_count, batch.planned_at),
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise InvariantBroken(f"batch {batch.id} or nonce {batch.nonce} exists") from error
+    await _all_or_nothing(connection, changes, now)
+
+
+async def _apply(
+    connection: Any, lane: Lane, change: BatchChange, after: Batch, now: datetime
+) -> None:
+    place = (after.mined_ref, after.block_number, after.block_hash)
+    where = (after.id, lane.id, plain(change.batch.status), plain(change.to))
+    instance = await connection.fetchval(_BATCH_MOVES, *where, *place)
+    if instance is None:
+        raise stale(f"batch {after.id}")
+    await _all_or_nothing(connection, change.orders, now)
+    await book_on(connection, PLATFORM, f"batch:{after.id}", change.platform_bookings, now)
+    if change.to in DECIDED and after.block_number is not None:
+        block = (after.block_number, after.block_hash)
+        await connection.execute(_ANCHOR, after.network, instance, *block)
+
+
+async def _all_or_nothing(connection: Any, changes: Collection[Change], now: datetime) -> None:
+    unmatched = await apply_on(connection, tuple(changes), now)
+    if unmatched:
+        raise stale(", ".join(change.order.id for change in unmatched))

@@ -1,0 +1,287 @@
+"""Between rows and the core's dataclasses. The only place that knows both spellings.
+
+Amounts travel as ``numeric`` and as whole JSON numbers, which Python and PostgreSQL both read
+without loss; no float is ever in between.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+from settlement.batch import Attempt, Batch, BatchStatus, Lane
+from settlement.errors import InvariantBroken
+from settlement.events import StoredEvent
+from settlement.ledger.accounts import Account
+from settlement.ledger.entry import Booking
+from settlement.money import Asset, Money
+from settlement.order import Direction, HoldReason, Order, Status
+from settlement.ports.chain import ChainIdentity, Fees, SignedTransaction
+from settlement.ports.payment import ProviderEvent
+from settlement.ports.store import Balance, InboxItem, NetworkState
+from settlement.quote import Line, LineKind, Quote
+from settlement.transitions import Change
+
+Row = Mapping[str, Any]
+
+MUTABLE = (
+    "attempts",
+    "hold_reason",
+    "exit_to",
+    "reason",
+    "decline_code",
+    "payment_intent_id",
+    "payment_client_secret",
+    "charge_id",
+    "authorized_at",
+    "capture_before",
+    "screening_id",
+    "batch_id",
+    "batch_index",
+    "refund_id",
+    "refund_tried_at",
+)
+"""What a patch may change; the rest of an order is fixed when it is accepted."""
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _sure(value: datetime | str) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def asset_from_id(asset_id: str, scale: int) -> Asset:
+    """The inverse of :attr:`settlement.money.Asset.id`."""
+    network, colon, code = asset_id.rpartition(":")
+    return Asset(code, scale, network if colon else None)
+
+
+def _lines(value: Iterable[Iterable[Any]]) -> tuple[Line, ...]:
+    return tuple(Line(LineKind(kind), int(amount)) for kind, amount in value)
+
+
+def lines_json(lines: Iterable[Line]) -> list[list[Any]]:
+    return [[line.kind.value, line.amount_minor] for line in lines]
+
+
+def order_from(row: Row) -> Order:
+    """An order from its row, or from the row's JSON snapshot."""
+    return Order(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        direction=Direction(row["direction"]),
+        status=Status(row["status"]),
+        quote_id=row["quote_id"],
+        customer=row["customer"],
+        wallet=row["wallet"],
+        network=row["network"],
+        gross=Money(int(row["gross_minor"]), Asset(row["fiat"], row["fiat_scale"])),
+        token=Money(
+            int(row["token_minor"]), Asset(row["token"], row["token_scale"], row["network"])
+        ),
+        lines=_lines(row["lines"]),
+        client_secret=row["client_secret"],
+        created_at=_sure(row["created_at"]),
+        expires_at=_sure(row["expires_at"]),
+        due_at=_sure(row["due_at"]),
+        epoch=row["epoch"],
+        attempts=row["attempts"],
+        hold_reason=HoldReason(row["hold_reason"]),
+        exit_to=None if row["exit_to"] is None else Status(row["exit_to"]),
+        reason=row["reason"],
+        decline_code=row["decline_code"],
+        payment_intent_id=row["payment_intent_id"],
+        payment_client_secret=row["payment_client_secret"],
+        charge_id=row["charge_id"],
+        authorized_at=_moment(row["authorized_at"]),
+        capture_before=_moment(row["capture_before"]),
+        screening_id=row["screening_id"],
+        batch_id=row["batch_id"],
+        batch_index=row["batch_index"],
+        refund_id=row["refund_id"],
+        refund_tried_at=_moment(row["refund_tried_at"]),
+        return_url=row["return_url"],
+        metadata=row["metadata"],
+    )
+
+
+def quote_from(row: Row) -> Quote:
+    return Quote(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        network=row["network"],
+        gross=Money(int(row["gross_minor"]), Asset(row["fiat"], row["fiat_scale"])),
+        token=Money(
+            int(row["token_minor"]), Asset(row["token"], row["token_scale"], row["network"])
+        ),
+        lines=_lines(row["lines"]),
+        rate=Fraction(row["rate"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+    )
+
+
+def event_from(row: Row) -> StoredEvent:
+    return StoredEvent(row["id"], row["order_id"], row["type"], row["data"], row["created_at"])
+
+
+def lane_from(row: Row) -> Lane:
+    return Lane(row["id"], row["network"], row["address"], row["next_nonce"], row["epoch"])
+
+
+def attempt_from(row: Row) -> Attempt:
+    fees = Fees(int(row["max_fee_wei"]), int(row["priority_fee_wei"]))
+    signed = SignedTransaction(row["ref"], row["raw"], row["nonce"], fees, row["gas_limit"])
+    return Attempt(signed, row["signed_at"], row["sent_at"])
+
+
+def batch_from(row: Row, attempts: Iterable[Row]) -> Batch:
+    """``row`` carries the lane's address beside the batch's own columns."""
+    return Batch(
+        id=row["id"],
+        network=row["network"],
+        asset=Asset(row["asset"], row["asset_scale"], row["network"]),
+        lane_id=row["lane_id"],
+        lane_address=row["lane_address"],
+        nonce=row["nonce"],
+        status=BatchStatus(row["status"]),
+        root=row["root"],
+        order_count=row["order_count"],
+        planned_at=row["planned_at"],
+        attempts=tuple(attempt_from(attempt) for attempt in attempts),
+        mined_ref=row["mined_ref"],
+        block_number=row["block_number"],
+        block_hash=row["block_hash"],
+    )
+
+
+def network_from(row: Row) -> NetworkState:
+    identity = ChainIdentity(row["genesis_hash"], row["vault_address"], row["vault_code_hash"])
+    return NetworkState(
+        row["name"],
+        row["instance"],
+        identity,
+        row["stop_reason"],
+        row["anchor_number"],
+        row["anchor_hash"],
+    )
+
+
+def provider_event_from(row: Row) -> ProviderEvent:
+    return ProviderEvent(
+        row["id"], row["type"], row["created_at"], row["intent_id"], row["order_id"], row["body"]
+    )
+
+
+def inbox_item_from(row: Row) -> InboxItem:
+    return InboxItem(provider_event_from(row), row["attempts"])
+
+
+def balance_from(row: Row) -> Balance:
+    return Balance(
+        Account(row["code"]),
+        asset_from_id(row["asset"], row["asset_scale"]),
+        int(row["debits_posted"]),
+        int(row["credits_posted"]),
+        int(row["debits_pending"]),
+        int(row["credits_pending"]),
+    )
+
+
+def token_network_agrees(token: Money, network: str) -> None:
+    """Rows keep one network; an object with two is our own bug."""
+    if token.asset.network != network:
+        raise InvariantBroken(f"{token.asset.id} is not a token of {network}")
+
+
+# Changes, as the JSON that the set-based statement reads ---------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """A patch value as JSON."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.value if isinstance(value, Enum) else value
+
+
+def checked_patch(patch: Mapping[str, Any]) -> dict[str, Any]:
+    """The patch with only known fields, leaving a batch altogether or not at all.
+
+    Raises :class:`~settlement.errors.InvariantBroken` for a field that never changes.
+    """
+    unknown = patch.keys() - set(MUTABLE)
+    if unknown:
+        raise InvariantBroken(f"a patch cannot change {sorted(unknown)}")
+    if "batch_id" in patch and patch["batch_id"] is None:
+        return {**patch, "batch_index": None}
+    return dict(patch)
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    patch = {name: plain(value) for name, value in checked_patch(change.patch).items()}
+    return {
+        "id": change.order.id,
+        "was": change.order.status.value,
+        "status": change.to.value,
+        "epoch": change.epoch,
+        "due_at": change.due_at.isoformat(),
+        "patch": patch,
+        "gives_back": change.gives_back_limit,
+    }
+
+
+def event_json(change: Change) -> list[dict[str, Any]]:
+    return [
+        {
+            "order_id": change.order.id,
+            "type": event.type,
+            "data": {name: plain(value) for name, value in event.data.items()},
+        }
+        for event in change.events
+    ]
+
+
+def entries_json(tenant_id: str, source: str, bookings: Iterable[Booking]) -> list[dict[str, Any]]:
+    return [
+        {
+            "tenant_id": tenant_id,
+            "source": source,
+            "event": booking.event,
+            "line": line,
+            "debit": entry.debit.value,
+            "credit": entry.credit.value,
+            "asset": entry.asset.id,
+            "asset_scale": entry.asset.scale,
+            "amount_minor": entry.amount_minor,
+            "state": entry.state.value,
+        }
+        for booking in bookings
+        for line, entry in enumerate(booking.entries)
+    ]
+
+
+def resolutions_json(
+    tenant_id: str, source: str, bookings: Iterable[Booking]
+) -> list[dict[str, Any]]:
+    """What earlier pending entries become.
+
+    Raises :class:`~settlement.errors.InvariantBroken` when an event is resolved twice, or in the
+    change that books it: one statement cannot see its own rows.
+    """
+    bookings = tuple(bookings)
+    fates: dict[str, str] = {}
+    for booking in bookings:
+        named = [(event, "posted") for event in booking.posts]
+        named += [(event, "voided") for event in booking.voids]
+        for event, state in named:
+            if fates.setdefault(event, state) != state:
+                raise InvariantBroken(f"{source}: {event} is both posted and voided")
+    if any(booking.event in fates and booking.entries for booking in bookings):
+        raise InvariantBroken(f"{source}: books and resolves the same event at once")
+    return [
+        {"tenant_id": tenant_id, "source": source, "event": event, "state": state}
+        for event, state in fates.items()
+    ]

@@ -1,0 +1,75 @@
+"""The pool, and what every part of the store shares: JSON, error translation, retries."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import asyncpg
+
+from settlement.errors import InsufficientInventory, InvariantBroken, TidegateError
+
+T = TypeVar("T")
+
+_DEADLOCK_TRIES = 5
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that comes back to the pool without a round trip.
+
+    Nothing here changes session state, so there is nothing for ``RESET ALL`` to reset; an open
+    transaction is still rolled back.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+async def _init(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_dumps, decoder=json.loads
+    )
+
+
+async def open_pool(dsn: str, min_size: int, max_size: int) -> Any:
+    """An asyncpg pool whose ``jsonb`` values are Python objects."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=min_size,
+        max_size=max_size,
+        connection_class=_Connection,
+        init=_init,
+        server_settings={"application_name": "tidegate", "timezone": "UTC"},
+    )
+
+
+class Part:
+    """One topic of the store; all parts share one pool and one clock."""
+
+    pool: Any
+
+    def now(self) -> datetime:
+        """The moment to write where a call carries none."""
+        raise NotImplementedError
+
+
+def broken_guard(error: Exception) -> TidegateError:
+    """The core's name for a constraint that stopped a statement."""
+    name = getattr(error, "constraint_name", None)
+    if name == "ledger_accounts_guard":
+        return InsufficientInventory("an account would give out more than it has")
+    return InvariantBroken(f"the database refused: {name or error}")
+
+
+async def retrying(work: Callable[[], Awaitable[T]]) -> T:
+    """Run ``work`` again when PostgreSQL chose it as a deadlock's victim: nothing was written."""
+    for _ in range(_DEADLOCK_TRIES - 1):
+        try:
+            return await work()
+        except asyncpg.DeadlockDetectedError:
+            continue
+    return await work()

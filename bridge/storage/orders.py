@@ -1,0 +1,199 @@
+"""Orders in SQL: claim many under a lease, apply many in one statement."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from bridge.storage.codec import (
+    MUTABLE,
+    change_json,
+    entries_json,
+    event_from,
+    event_json,
+    order_from,
+    resolutions_json,
+)
+from bridge.storage.database import Part, broken_guard, retrying
+from bridge.storage.ledger import BOOKING_CTES, ENTRY_COLUMNS, RESOLUTION_COLUMNS
+from bridge.storage.tables.orders import NOT_FINAL, PAYABLE
+from settlement.errors import InvariantBroken
+from settlement.events import StoredEvent
+from settlement.ids import OrderId, new_id
+from settlement.order import Order, Status
+from settlement.ports.screening import Verdict
+from settlement.transitions import Change
+
+# The index predicate stands in the text, because a parameter would hide it from the planner.
+_CLAIM = """
+    WITH due AS MATERIALIZED (
+        SELECT id, due_at FROM orders
+        WHERE {which} AND due_at <= $2
+        ORDER BY due_at
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE orders o SET epoch = o.epoch + 1, due_at = $4
+        FROM due WHERE o.id = due.id
+        RETURNING o.*
+    )
+    SELECT taken.* FROM taken JOIN due USING (id) ORDER BY due.due_at, id
+"""
+
+_CLAIM_BY_STATUS = _CLAIM.format(which=f"status = $1 AND {NOT_FINAL}")
+
+_CLAIM_FOR_BATCH = _CLAIM.format(
+    which=f"""network = $1 AND {PAYABLE}
+          AND hold_reason NOT IN ('review', 'sanctions', 'refunded', 'disputed')"""
+)
+
+_FIELDS = ", ".join(MUTABLE)
+
+APPLY = f"""
+    WITH change AS (
+        SELECT * FROM jsonb_to_recordset($2) AS t(
+            id text, was text, status text, epoch bigint, due_at timestamptz,
+            patch jsonb, gives_back boolean)
+    ), moved AS (
+        UPDATE orders o SET
+            status = c.status,
+            due_at = c.due_at,
+            ({_FIELDS}) = (SELECT {_FIELDS} FROM jsonb_populate_record(o, c.patch))
+        FROM change c
+        WHERE o.id = c.id AND o.status = c.was
+          AND (c.epoch IS NULL OR o.epoch = c.epoch)
+          -- An order that a batch may pay joins no other.
+          AND (c.patch ->> 'batch_id' IS NULL OR o.batch_id IS NULL)
+        RETURNING o.id, o.tenant_id, o.customer, o.fiat, o.gross_minor, o.created_at,
+                  c.gives_back
+    ), booking AS (
+        SELECT t.* FROM jsonb_to_recordset($3) AS t({ENTRY_COLUMNS})
+        JOIN moved ON moved.id = t.source
+    ), resolution AS (
+        SELECT t.* FROM jsonb_to_recordset($4) AS t({RESOLUTION_COLUMNS})
+        JOIN moved ON moved.id = t.source
+    ), {BOOKING_CTES}, told AS (
+        INSERT INTO order_events (order_id, type, data, created_at)
+        SELECT t.order_id, t.type, t.data, $1
+        FROM ROWS FROM (jsonb_to_recordset($5) AS (order_id text, type text, data jsonb))
+            WITH ORDINALITY AS t(order_id, type, data, place)
+        JOIN moved ON moved.id = t.order_id
+        ORDER BY t.place
+    ), returned AS (
+        SELECT tenant_id, customer, fiat, (created_at AT TIME ZONE 'UTC')::date AS day,
+               sum(gross_minor) AS amount_minor
+        FROM moved WHERE gives_back
+        GROUP BY 1, 2, 3, 4
+    ), given_back AS (
+        UPDATE limit_usage u SET used = u.used - r.amount_minor
+        FROM returned r
+        WHERE u.tenant_id = r.tenant_id AND u.customer = r.customer
+          AND u.currency = r.fiat AND u.day = r.day
+    )
+    SELECT id FROM moved
+"""
+
+_GET = "SELECT * FROM orders WHERE id = $1"
+_BY_INTENT = "SELECT * FROM orders WHERE payment_intent_id = $1"
+_IN_BATCH = "SELECT * FROM orders WHERE batch_id = $1 ORDER BY batch_index"
+_UNFINISHED = "SELECT * FROM orders WHERE network = $1 AND status = ANY($2::text[]) ORDER BY id"
+_NUDGE = f"""
+    UPDATE orders SET due_at = $2
+    WHERE id = ANY($1::text[]) AND due_at > $2 AND {NOT_FINAL}
+"""
+_EVENTS = "SELECT * FROM order_events WHERE order_id = $1 AND id > $2 ORDER BY id"
+_SCREENING = """
+    INSERT INTO screenings
+        (id, tenant_id, order_id, network, wallet, outcome, reasons, versions, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+
+
+async def apply_on(connection: Any, changes: Sequence[Change], now: datetime) -> list[Change]:
+    """Apply on a connection (or pool); returns the changes whose guard did not match.
+
+    Raises :class:`~settlement.errors.InsufficientInventory` and
+    :class:`~settlement.errors.InvariantBroken`; the statement then wrote nothing.
+    """
+    if not changes:
+        return []
+    if len({change.order.id for change in changes}) < len(changes):
+        raise InvariantBroken("two changes of one order in one statement")
+    ordered = sorted(changes, key=lambda change: change.order.id)
+    entries: list[dict[str, Any]] = []
+    resolutions: list[dict[str, Any]] = []
+    for change in ordered:
+        books = (change.order.tenant_id, change.order.id, change.bookings)
+        entries += entries_json(*books)
+        resolutions += resolutions_json(*books)
+    rows = [change_json(change) for change in ordered]
+    events = [event for change in ordered for event in event_json(change)]
+    try:
+        moved = await connection.fetch(APPLY, now, rows, entries, resolutions, events)
+    except (asyncpg.UniqueViolationError, asyncpg.CheckViolationError) as error:
+        raise broken_guard(error) from error
+    matched = {row["id"] for row in moved}
+    return [change for change in changes if change.order.id not in matched]
+
+
+class OrderPart(Part):
+    """Implements :class:`settlement.ports.store.OrderStore`."""
+
+    async def claim(
+        self, status: Status, now: datetime, *, limit: int, lease_ms: int
+    ) -> list[Order]:
+        return await self._claim(_CLAIM_BY_STATUS, status.value, now, limit, lease_ms)
+
+    async def claim_for_batch(
+        self, network: str, now: datetime, *, limit: int, lease_ms: int
+    ) -> list[Order]:
+        return await self._claim(_CLAIM_FOR_BATCH, network, now, limit, lease_ms)
+
+    async def _claim(
+        self, statement: str, which: str, now: datetime, limit: int, lease_ms: int
+    ) -> list[Order]:
+        until = now + timedelta(milliseconds=lease_ms)
+        rows = await self.pool.fetch(statement, which, now, limit, until)
+        return [order_from(row) for row in rows]
+
+    async def apply_many(self, changes: Sequence[Change]) -> list[Change]:
+        now = self.now()
+        return await retrying(lambda: apply_on(self.pool, changes, now))
+
+    async def get(self, order_id: OrderId) -> Order | None:
+        row = await self.pool.fetchrow(_GET, order_id)
+        return None if row is None else order_from(row)
+
+    async def find(
+        self, *, order_id: OrderId | None = None, intent_id: str | None = None
+    ) -> Order | None:
+        if order_id is not None and (order := await self.get(order_id)) is not None:
+            return order
+        if intent_id is None:
+            return None
+        row = await self.pool.fetchrow(_BY_INTENT, intent_id)
+        return None if row is None else order_from(row)
+
+    async def nudge(self, order_ids: Collection[OrderId], now: datetime) -> None:
+        if order_ids:
+            await retrying(lambda: self.pool.execute(_NUDGE, sorted(order_ids), now))
+
+    async def in_batch(self, batch_id: int) -> list[Order]:
+        return [order_from(row) for row in await self.pool.fetch(_IN_BATCH, batch_id)]
+
+    async def unfinished(self, network: str, statuses: Collection[Status]) -> list[Order]:
+        names = [status.value for status in statuses]
+        return [order_from(row) for row in await self.pool.fetch(_UNFINISHED, network, names)]
+
+    async def save_screening(self, order: Order, verdict: Verdict, now: datetime) -> str:
+        screening_id = new_id("scr")
+        reasons = [{"code": reason.code, "detail": reason.detail} for reason in verdict.reasons]
+        who = (order.tenant_id, order.id, order.network, order.wallet)
+        what = (verdict.outcome.value, reasons, verdict.versions)
+        await self.pool.execute(_SCREENING, screening_id, *who, *what, now)
+        return screening_id
+
+    async def events(self, order_id: OrderId, after_id: int = 0) -> list[StoredEvent]:
+        rows = await self.pool.fetch(_EVENTS, order_id, after_id)
+        return [event_from(row) for row in rows]
