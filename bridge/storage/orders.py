@@ -59,6 +59,8 @@ APPLY = f"""
         UPDATE orders o SET
             status = c.status,
             due_at = c.due_at,
+            -- A change that no lease protects ends every lease on the order.
+            epoch = o.epoch + CASE WHEN c.epoch IS NULL THEN 1 ELSE 0 END,
             ({_FIELDS}) = (SELECT {_FIELDS} FROM jsonb_populate_record(o, c.patch))
         FROM change c
         WHERE o.id = c.id AND o.status = c.was
