@@ -6,14 +6,22 @@ API what its handlers need. Both close what they opened.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
 from bridge import logging
-from bridge.payments.stripe import StripePayments
+from bridge.api.errors import WebhookInvalid
+from bridge.api.services import NetworkInfo, Services, TokenInfo, VerifyWebhook
+from bridge.metrics import Metrics
+from bridge.payments.stripe import StripePayments, verify_webhook
+from bridge.prices.static import StaticPrices
 from bridge.settings import Settings, SettingsError
+from bridge.storage.queries import Queries
 from bridge.storage.store import PostgresStore
+from bridge.storage.wake import Wake
 from chain.deployment import Deployment, load_deployments
+from chain.evm.addresses import normalize_address
 from chain.evm.client import EvmChain
 from chain.gas.static import StaticGas
 from chain.network import Network
@@ -21,9 +29,10 @@ from chain.registry import load_network
 from chain.rpc import RpcClient
 from chain.signers import EvmSigner, open_signer
 from compliance_graph.screener import ListScreener
+from settlement.errors import InvalidInput
 from settlement.ports.bundle import Ports
 from settlement.ports.clock import SystemClock
-from settlement.ports.payment import PaymentPort
+from settlement.ports.payment import PaymentPort, ProviderEvent
 from settlement.schedule import Policy
 
 
@@ -49,6 +58,65 @@ async def open_ports(settings: Settings, *, policy: Policy | None = None) -> Asy
             policy=policy or Policy(),
             log=logging.get("worker"),
         )
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything that the API needs, on a migrated database. It never talks to a chain."""
+    async with AsyncExitStack() as stack:
+        url = database_url(settings)
+        store = await PostgresStore.connect(url, 2, settings.database_pool)
+        stack.push_async_callback(store.close)
+        wake = await open_wake(url)
+        stack.push_async_callback(wake.stop)
+        deployments = load_deployments(deployments_path(settings))
+        networks = {name: load_network(name) for name in deployments}
+        clock = SystemClock()
+        yield Services(
+            settings=settings,
+            store=store,
+            queries=Queries(store.pool),
+            wake=wake,
+            networks={name: network_info(networks[name], d) for name, d in deployments.items()},
+            prices=StaticPrices(settings.prices, clock),
+            gas=StaticGas(networks),
+            verify_webhook=webhook_verifier(settings),
+            clock=clock,
+            metrics=Metrics(),
+            probes={},
+        )
+
+
+async def open_wake(url: str) -> Wake:
+    """Wake-ups over the same database; its task runs until ``stop``."""
+    wake = Wake(url)
+    await wake.start()
+    return wake
+
+
+def network_info(network: Network, deployment: Deployment) -> NetworkInfo:
+    """What the API shows and checks of a network, without a connection to it."""
+    contracts = frozenset({deployment.vault, *(token.address for token in deployment.tokens)})
+    return NetworkInfo(
+        name=network.name,
+        native=network.native,
+        assets=tuple(
+            TokenInfo(deployment.asset(token.code), token.address) for token in deployment.tokens
+        ),
+        normalize_address=partial(normalize_address, swallowing=contracts),
+    )
+
+
+def webhook_verifier(settings: Settings) -> VerifyWebhook:
+    """Checks deliveries with the configured secrets; without any, refuses them all."""
+
+    def verify(body: bytes, signature: str) -> ProviderEvent:
+        try:
+            return verify_webhook(body, signature, settings.stripe_webhook_secrets)
+        except InvalidInput as error:
+            raise WebhookInvalid(str(error)) from error
+
+    return verify
 
 
 def database_url(settings: Settings) -> str:
