@@ -1,0 +1,1 @@
+"""Inventory and gas money: putting them on a chain, booking them, and comparing both books."""
