@@ -10,7 +10,9 @@ from bridge.storage.inbox import InboxPart
 from bridge.storage.ledger import LedgerPart
 from bridge.storage.networks import NetworkPart
 from bridge.storage.orders import OrderPart
+from settlement.ports.accepting import AcceptingStore
 from settlement.ports.clock import Clock, SystemClock
+from settlement.ports.store import Store
 
 
 class PostgresStore(AcceptingPart, OrderPart, BatchPart, InboxPart, NetworkPart, LedgerPart):
@@ -36,3 +38,8 @@ class PostgresStore(AcceptingPart, OrderPart, BatchPart, InboxPart, NetworkPart,
 
     def now(self) -> datetime:
         return self._clock.now()
+
+
+def _conforms(store: PostgresStore) -> tuple[Store, AcceptingStore]:
+    """Never called: the type checker compares the store with its ports here."""
+    return store, store
