@@ -4,7 +4,7 @@
 // the sources, the compiler and the settings below: no absolute paths, no metadata hash, no dates.
 //
 //   node contracts/build.mjs                write contracts/artifacts/
-//   node contracts/build.mjs --check        write nothing; exit 1 when an artifact would change
+//   node contracts/build.mjs --out DIR      write elsewhere, to compare
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,7 +13,6 @@ import { fileURLToPath } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGES = join(HERE, "..", "node_modules");
-const ARTIFACTS = join(HERE, "artifacts");
 const CONTRACTS = { "src/Vault.sol": "Vault", "src/DemoDollar.sol": "DemoDollar" };
 const SETTINGS = {
   // Transient storage (EIP-1153) is the newest instruction needed; every listed network has it.
@@ -64,17 +63,13 @@ function artifact(sourceName, contractName, compiled) {
   };
 }
 
-const check = process.argv.includes("--check");
+const flag = process.argv.indexOf("--out");
+const folder = flag < 0 ? join(HERE, "artifacts") : process.argv[flag + 1];
+mkdirSync(folder, { recursive: true });
 const compiled = compile();
-const changed = [];
 for (const [sourceName, contractName] of Object.entries(CONTRACTS)) {
   const built = artifact(sourceName, contractName, compiled[sourceName][contractName]);
-  const text = `${JSON.stringify(built, null, 2)}\n`;
-  const path = join(ARTIFACTS, `${contractName}.json`);
-  if (!existsSync(path) || readFileSync(path, "utf8") !== text) changed.push(contractName);
-  if (check) continue;
-  mkdirSync(ARTIFACTS, { recursive: true });
-  writeFileSync(path, text);
+  const path = join(folder, `${contractName}.json`);
+  writeFileSync(path, `${JSON.stringify(built, null, 2)}\n`);
+  console.log(path);
 }
-console.log(changed.length ? `changed: ${changed.join(", ")}` : "artifacts are up to date");
-if (check && changed.length) process.exit(1);

@@ -29,7 +29,8 @@ class AnvilOptions:
     ``block_time_s``: ``None`` mines each transaction at once. ``finality_interval_s``: how often an
     empty block is mined while a transaction is not final yet; ``None`` never (tests of finality
     mine for themselves). ``preserve_historical_states`` answers state queries about old blocks
-    after a restart, at about 80 kB of state file per block.
+    after a restart, at about 80 kB of state file per block. ``binary`` names an anvil instead of
+    the one that :func:`find_anvil` finds.
     """
 
     chain_id: int = LOCAL_CHAIN_ID
@@ -39,10 +40,16 @@ class AnvilOptions:
     state_interval_s: int = 1
     preserve_historical_states: bool = False
     tx_gas_limit: bool = True
+    binary: Path | None = None
 
 
-def find_anvil() -> Path | None:
-    """The anvil that ``npm ci`` put beside the project, else the one on ``PATH``, else ``None``."""
+def find_anvil(named: Path | None = None) -> Path | None:
+    """The anvil that ``npm ci`` put beside the project, else the one on ``PATH``, else ``None``.
+
+    ``named`` is the only candidate when given.
+    """
+    if named is not None:
+        return named if named.is_file() else None
     for candidate in sorted(_PROJECT_ROOT.glob("node_modules/@foundry-rs/anvil-*/bin/anvil")):
         if _runs_here(candidate):
             return candidate
@@ -59,7 +66,7 @@ def start_anvil(
     :class:`~chain.errors.LocalChainError`.
     """
     options = options or AnvilOptions()
-    binary = find_anvil()
+    binary = find_anvil(options.binary)
     if binary is None:
         raise BinaryMissing("anvil is not installed; `npm ci --omit=dev` in the project gets it")
     lock = FolderLock(folder)

@@ -8,7 +8,8 @@ import argparse
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,23 @@ def _error(identifier: Any, code: int, message: str, data: bytes | None = None) 
     return {"jsonrpc": "2.0", "id": identifier, "error": error}
 
 
+class _Server(uvicorn.Server):
+    """Ends with status 0 on SIGTERM, as a process does that was asked to end and did.
+
+    uvicorn's own handler kills the process once more, with the signal, after closing in order.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        yield
+
+    def _end(self) -> None:
+        self.should_exit = True
+
+
 async def serve(node: Node, port: int, block_time_s: float | None) -> None:
     """Serve until SIGTERM or SIGINT; mines by the clock when ``block_time_s`` is given."""
     application: Any = Application(Methods(node))
@@ -90,7 +108,7 @@ async def serve(node: Node, port: int, block_time_s: float | None) -> None:
     )
     clock = asyncio.create_task(_mine_by_the_clock(node, block_time_s)) if block_time_s else None
     try:
-        await uvicorn.Server(config).serve()
+        await _Server(config).serve()
     finally:
         if clock is not None:
             clock.cancel()

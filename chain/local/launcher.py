@@ -31,7 +31,8 @@ def start_local_chain(
     """
     if prefer not in ("anvil", "eth-tester"):
         raise LocalChainError(f"no local chain of kind {prefer!r}; know anvil and eth-tester")
-    if prefer == "anvil" and find_anvil() is not None:
+    named = anvil_options.binary if anvil_options else None
+    if prefer == "anvil" and find_anvil(named) is not None:
         return start_anvil(data_folder / "anvil", port=port, options=anvil_options)
     chain = start_ethtester(data_folder / "eth-tester", port=port, options=ethtester_options)
     if prefer == "anvil":

@@ -149,7 +149,7 @@ class FolderLock:
     """Says that a process works on a folder. The child inherits it, so that it holds while any of
     us lives, and no longer: the system drops it with the last holder."""
 
-    def __init__(self, folder: Path, limit_s: float = 5.0) -> None:
+    def __init__(self, folder: Path, limit_s: float = 2.0) -> None:
         """Raises :class:`~chain.errors.FolderBusy` when another holds it for ``limit_s``."""
         folder.mkdir(parents=True, exist_ok=True)
         self._file = (folder / "lock").open("a+")

@@ -26,9 +26,17 @@ def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def deployed(chain: LocalChain) -> Iterator[World]:
+    """A vault and a dollar on the chain, deployed once."""
+    shared = World(chain.url)
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def world(chain: LocalChain) -> Iterator[World]:
-    """A fresh vault and dollar on the chain."""
-    fresh = World(chain.url)
-    yield fresh
-    fresh.close()
+def world(deployed: World) -> Iterator[World]:
+    """The fresh vault and dollar; what a test does to the chain is undone after it."""
+    snapshot = deployed.rpc("evm_snapshot")
+    yield deployed
+    assert deployed.rpc("evm_revert", snapshot)
