@@ -95,10 +95,10 @@ _KEEP = """
 """
 _LOCK_ORDER = "SELECT * FROM orders WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
 _REMEMBER = """
-    UPDATE idempotency_keys SET response = to_jsonb(o)
+    UPDATE idempotency_keys k SET response = to_jsonb(o)
     FROM orders o
-    WHERE tenant_id = $1 AND key = $2 AND o.id = $3
-    RETURNING response
+    WHERE k.tenant_id = $1 AND k.key = $2 AND o.id = $3
+    RETURNING k.response
 """
 
 

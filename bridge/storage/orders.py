@@ -59,8 +59,9 @@ APPLY = f"""
         UPDATE orders o SET
             status = c.status,
             due_at = c.due_at,
-            -- A change that no lease protects ends every lease on the order.
-            epoch = o.epoch + CASE WHEN c.epoch IS NULL THEN 1 ELSE 0 END,
+            -- Every write ends whatever lease or reading it found: whoever looked before it
+            -- must look again.
+            epoch = o.epoch + 1,
             ({_FIELDS}) = (SELECT {_FIELDS} FROM jsonb_populate_record(o, c.patch))
         FROM change c
         WHERE o.id = c.id AND o.status = c.was

@@ -1,0 +1,1 @@
+"""What several test folders share. Fixtures live in modules that ``tests/conftest.py`` lists."""
