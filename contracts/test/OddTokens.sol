@@ -46,7 +46,7 @@ contract OddToken {
         }
         if (mood == Mood.ReturnsFalse) _answer(32, 0);
         if (mood == Mood.ReturnsTwo) _answer(32, 2);
-        if (mood == Mood.ReturnsOneByte) _answer(1, 1 << 255);
+        if (mood == Mood.ReturnsOneByte) _answer(1, 0);
 
         balanceOf[msg.sender] -= amount + (mood == Mood.TakesFeeFromSender ? 1 : 0);
         balanceOf[to] += amount;

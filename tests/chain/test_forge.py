@@ -20,7 +20,8 @@ FORGE = ROOT / "node_modules" / "@foundry-rs" / "forge-linux-amd64" / "bin" / "f
 def test_the_solidity_tests_pass() -> None:
     """forge compiles with the same pinned compiler and runs ``contracts/test``."""
     outcome = subprocess.run(
-        [str(FORGE), "test", "--root", str(ROOT / "contracts")],
+        [str(FORGE), "test"],
+        cwd=ROOT / "contracts",  # foundry.toml names the compiler by a relative path
         capture_output=True,
         text=True,
         timeout=180,
