@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from litestar import Response, Router, delete, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Struct
 
 from . import disputing, refunding
@@ -119,7 +120,7 @@ def _clock_routes(api: Api) -> list[Any]:
         return _clock(emulator)
 
     @post("/clock", status_code=200)
-    async def move_clock(data: ClockChange) -> Json:
+    async def move_clock(data: JSONBody[ClockChange]) -> Json:
         def change() -> None:
             offset = emulator.meta("clock").get("offset_seconds", 0) + (data.advance_seconds or 0)
             if data.set_to is not None:
@@ -141,7 +142,7 @@ def _webhook_routes(api: Api) -> list[Any]:
         return api.sender.mode()
 
     @post("/webhooks", status_code=200)
-    async def set_mode(data: DeliveryMode) -> Json:
+    async def set_mode(data: JSONBody[DeliveryMode]) -> Json:
         given = {
             name: value
             for name in data.__struct_fields__
@@ -156,7 +157,9 @@ def _webhook_routes(api: Api) -> list[Any]:
         return {"flushed": True}
 
     @get("/deliveries")
-    async def deliveries(event: str | None = None, endpoint: str | None = None) -> Json:
+    async def deliveries(
+        event: FromQuery[str | None] = None, endpoint: FromQuery[str | None] = None
+    ) -> Json:
         rows = [
             row
             for row in emulator.store.oldest_first("deliveries")
@@ -165,7 +168,7 @@ def _webhook_routes(api: Api) -> list[Any]:
         return {"data": rows}
 
     @post("/events/{event_id:str}/resend", status_code=200)
-    async def resend(event_id: str) -> Json:
+    async def resend(event_id: FromPath[str]) -> Json:
         event = emulator.find(event_id, "evt")
         endpoints = list(emulator.store.oldest_first("webhook_endpoints"))
         rows = _commit(api, lambda: [emulator.deliver(event, one) for one in endpoints])
@@ -180,13 +183,13 @@ def _fault_routes(api: Api) -> list[Any]:
         return {"data": [_fault_view(fault) for fault in api.faults.orders.values()]}
 
     @post("/faults", status_code=200)
-    async def order(data: FaultOrder) -> Json:
+    async def order(data: JSONBody[FaultOrder]) -> Json:
         fault = Fault(new_id("fault"), data.kind, data.method.upper(), data.path, data.times)
         api.faults.add(fault)
         return _fault_view(fault)
 
     @post("/faults/{fault_id:str}/release", status_code=200)
-    async def release(fault_id: str) -> Json:
+    async def release(fault_id: FromPath[str]) -> Json:
         fault = api.faults.orders[fault_id]
         fault.released.set()
         return _fault_view(fault)
@@ -203,7 +206,7 @@ def _bank_routes(api: Api) -> list[Any]:
     emulator = api.emulator
 
     @post("/charges/{charge_id:str}/dispute", status_code=200)
-    async def dispute(charge_id: str, data: DisputeOrder) -> Json:
+    async def dispute(charge_id: FromPath[str], data: JSONBody[DisputeOrder]) -> Json:
         charge = emulator.find(charge_id, "ch")
         row: Json = _commit(
             api,
@@ -212,7 +215,7 @@ def _bank_routes(api: Api) -> list[Any]:
         return row
 
     @post("/refunds/{refund_id:str}/settle", status_code=200)
-    async def settle(refund_id: str, data: RefundOutcome) -> Json:
+    async def settle(refund_id: FromPath[str], data: JSONBody[RefundOutcome]) -> Json:
         refund = emulator.find(refund_id, "re")
         row: Json = _commit(
             api, lambda: refunding.settle(emulator, refund, succeeded=data.succeeded)

@@ -6,6 +6,7 @@ from html import escape
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from litestar import Response, Router, get, post
+from litestar.params import FromPath
 
 from . import charging
 from .api import Api, HttpRequest
@@ -65,7 +66,7 @@ def pages(api: Api) -> Router:
     """Return the routes of the 3-D Secure page."""
 
     @get("/{challenge_id:str}")
-    async def show(challenge_id: str) -> Response[str]:
+    async def show(challenge_id: FromPath[str]) -> Response[str]:
         row = api.emulator.store.get("challenges", challenge_id)
         if row is None:
             return _page("There is no such authentication.", status=404)
@@ -75,7 +76,7 @@ def pages(api: Api) -> Router:
         return _page(f"The shop asks for {_amount(intent)}. Is this payment yours?", _FORM)
 
     @post("/{challenge_id:str}", status_code=200)
-    async def decide(request: HttpRequest, challenge_id: str) -> Response[str]:
+    async def decide(request: HttpRequest, challenge_id: FromPath[str]) -> Response[str]:
         row = api.emulator.store.get("challenges", challenge_id)
         if row is None:
             return _page("There is no such authentication.", status=404)

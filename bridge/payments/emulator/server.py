@@ -47,13 +47,19 @@ def main(arguments: list[str] | None = None) -> int:
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # For a signal before uvicorn listens to it, and for the one that uvicorn raises again after
+    # it has ended cleanly.
+    signal.signal(signal.SIGTERM, stop)
     if options.port_file is not None:
         _write_port(options.port_file, port)
     print(f"stripe emulator on {url}", flush=True)
-    # uvicorn ends cleanly on SIGTERM and then raises the signal again, for this handler to see.
-    signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     return 0
 
 
