@@ -67,10 +67,10 @@ class Order:
     """One order as stored.
 
     ``gross`` is what the card pays, ``lines`` how it is divided, ``token`` what the wallet
-    receives. ``due_at`` is when a
-    stage should next look at it; ``epoch`` counts the claims, and a write under a claim carries
-    it, so that a worker that wakes late changes nothing. ``exit_to`` is where ``voiding`` leads
-    once the provider confirms. ``batch_id`` is set while a batch may pay the order.
+    receives. ``due_at`` is when a stage should next look at it; ``epoch`` counts claims and
+    writes, and a write carries the one that was read, so that a worker that wakes late changes
+    nothing. ``exit_to`` is where ``voiding`` leads once the provider confirms. ``batch_id`` is
+    set while a batch may pay the order.
     """
 
     id: OrderId

@@ -46,9 +46,9 @@ class Change:
     """What one decision does to one order, all of it in one transaction or nothing.
 
     ``patch`` holds new values of :class:`~settlement.order.Order` fields; ``bookings`` and
-    ``events`` are written only if the guarded update matches (id, status, and epoch unless it
-    is ``None``: a change that no lease protects, such as a customer's cancel; it raises the
-    stored epoch, so that whoever holds a lease on the order writes nothing any more).
+    ``events`` are written only if the guarded update matches: id, status, and the epoch that the
+    order had when it was read (``None``: whatever it is by now, as for a customer's cancel).
+    Every applied change raises the stored epoch, so that nobody writes on an older reading.
     ``gives_back_limit`` returns the order's share of the customer's daily limit.
     """
 

@@ -5,7 +5,6 @@ has left, the books record the loss. Events are fed by webhooks and by a sweep o
 provider's own event list, so that a lost delivery is late, not lost.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from settlement.errors import TidegateError
@@ -90,10 +89,7 @@ def decide(order: Order, intent: Intent, now: datetime) -> Change | None:
     if order.status is Status.CAPTURED and intent.refunded_minor > 0:
         patch = {"reason": "refunded_outside"}
         books = (journal.unreserved(order),)
-        change = move(
-            order, Status.REFUND_PENDING, now, patch=patch, bookings=books, events=(fact,)
-        )
-        return replace(change, epoch=None)
+        return move(order, Status.REFUND_PENDING, now, patch=patch, bookings=books, events=(fact,))
     if order.status not in (Status.CAPTURED, Status.COMPLETED):
         return None
     if intent.refunded_minor > 0 and order.hold_reason is not HoldReason.REFUNDED:
@@ -106,9 +102,7 @@ def decide(order: Order, intent: Intent, now: datetime) -> Change | None:
 
 
 def _mark(order: Order, hold_reason: HoldReason, fact: Event, now: datetime) -> Change:
-    """No lease: it must count even while a worker holds the order, whose lease it ends."""
-    change = stay(order, now, patch={"hold_reason": hold_reason}, events=(fact,))
-    return replace(change, epoch=None)
+    return stay(order, now, patch={"hold_reason": hold_reason}, events=(fact,))
 
 
 async def _book_losses(ports: Ports, order: Order, intent: Intent, now: datetime) -> None:

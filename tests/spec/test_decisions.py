@@ -227,10 +227,11 @@ def test_a_failed_refund_is_left_to_a_person():
 
 
 def test_a_refund_made_outside_stops_an_order_that_has_not_left():
-    """Even while a worker holds it: the change needs no lease."""
+    """It goes straight to where the rest of the money is given back; the tokens are released."""
     order = an_order(Status.CAPTURED)
     change = inbox.decide(order, an_intent(I.SUCCEEDED, refunded_minor=10_000), NOW)
-    assert (change.to, change.epoch) == (Status.REFUND_PENDING, None)
+    assert (change.to, change.epoch) == (Status.REFUND_PENDING, order.epoch)
+    assert change.bookings == (journal.unreserved(order),)
 
 
 def test_a_dispute_holds_an_order_that_has_not_left_until_it_is_won():
