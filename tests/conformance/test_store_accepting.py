@@ -243,8 +243,8 @@ async def test_a_cancels_key_replays_its_first_answer(scene: Scene) -> None:
     await scene.apply(move(first, Status.CANCELED, after(3), under_lease=False))
     again = await scene.store.cancel(scene.tenant, order.id, "changed_mind", same, after(9))
     assert again == first
+    other = key(same.key, "another payload")
     with pytest.raises(IdempotencyMismatch):
-        other = key(same.key, "another payload")
         await scene.store.cancel(scene.tenant, order.id, "changed_mind", other, after(9))
 
 
