@@ -32,6 +32,12 @@ _LOGIN = f"""
     FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
     WHERE k.hash = $1 AND k.revoked_at IS NULL
 """
+_ORIGIN_LISTED = """
+    SELECT EXISTS (
+        SELECT FROM api_keys
+        WHERE kind = 'publishable' AND revoked_at IS NULL AND $1 = ANY (allowed_origins)
+    )
+"""
 _CREATE_KEY = """
     INSERT INTO api_keys (id, tenant_id, hash, prefix, last4, kind, role, allowed_origins,
                           return_urls, created_at)
@@ -85,6 +91,10 @@ class TenantQueries:
         created_at = row["tenant_created_at"]
         who = (row["tenant_id"], row["name"], row["livemode"], created_at)
         return Login(_key_from(row), Tenant(*who, _limits(row)))
+
+    async def origin_listed(self, origin: str) -> bool:
+        """Whether any unrevoked publishable key has ``origin`` among its allowed origins."""
+        return bool(await self.pool.fetchval(_ORIGIN_LISTED, origin))
 
     async def create_key(
         self,
