@@ -35,7 +35,7 @@ _LOGIN = f"""
 _ORIGIN_LISTED = """
     SELECT EXISTS (
         SELECT FROM api_keys
-        WHERE kind = 'publishable' AND revoked_at IS NULL AND $1 = ANY (allowed_origins)
+        WHERE kind = 'publishable' AND revoked_at IS NULL AND allowed_origins ? $1
     )
 """
 _CREATE_KEY = """
