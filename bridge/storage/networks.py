@@ -4,13 +4,18 @@ from datetime import datetime
 
 from bridge.storage.codec import network_from
 from bridge.storage.database import Part
+from bridge.storage.tables.batches import IS_OPEN
 from settlement.errors import InvariantBroken
 from settlement.ports.chain import ChainIdentity
 from settlement.ports.store import NetworkState
 
 _NETWORK = "SELECT * FROM networks WHERE name = $1"
 
-_REGISTER = """
+# A replaced chain takes its open batches with it: nothing of them can ever be mined.
+_REGISTER = f"""
+    WITH gone AS (
+        UPDATE batches SET status = 'cancelled' WHERE network = $1 AND {IS_OPEN}
+    )
     INSERT INTO networks AS n
         (name, instance, genesis_hash, vault_address, vault_code_hash, registered_at)
     VALUES ($1, 1, $2, $3, $4, $5)

@@ -274,13 +274,15 @@ async def test_a_new_chain_instance_resets_lanes_and_ends_old_leases(scene: Scen
     assert fresh.next_nonce == 0
 
 
-async def test_an_old_instances_batch_does_not_anchor_the_new_chain(scene: Scene) -> None:
-    """Its block is of a chain that is gone."""
+async def test_a_replaced_chain_takes_its_open_batches_with_it(scene: Scene) -> None:
+    """They are cancelled, can be decided by nobody, and do not anchor the new chain."""
     lane, batch, _ = await mined(scene)
     await scene.store.register_network("local", IDENTITY, after(5))
     await scene.store.register_lane("local", lane.address, 0)
     fresh = await scene.store.claim_lane("local", after(5), lease_ms=1_000)
-    await scene.store.apply_batch(fresh, BatchChange(batch, B.FINAL), NOW)
+    assert await scene.store.open_batches(fresh) == []
+    with pytest.raises(StaleLease):
+        await scene.store.apply_batch(fresh, BatchChange(batch, B.FINAL), NOW)
     assert (await scene.store.network("local")).anchor_number is None
 
 

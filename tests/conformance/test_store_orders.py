@@ -34,6 +34,27 @@ async def test_a_change_under_a_stale_epoch_changes_nothing(scene: Scene) -> Non
     assert len(await scene.store.events(slow.id)) == 1
 
 
+async def test_two_writes_on_one_reading_have_one_effect(scene: Scene) -> None:
+    """Every write raises the epoch, so a second one on the same reading changes nothing."""
+    order = await scene.order()
+    first, second = stay(order, NOW, patch={"reason": "a"}), stay(order, NOW, patch={"reason": "b"})
+    answers = await asyncio.gather(*(scene.store.apply_many([c]) for c in (first, second)))
+    assert sorted(len(unmatched) for unmatched in answers) == [0, 1]
+    stored = await scene.store.get(order.id)
+    assert stored is not None
+    assert (stored.epoch, stored.attempts) == (1, 1)
+
+
+async def test_a_change_that_no_lease_protects_ends_every_lease(scene: Scene) -> None:
+    """A dispute that arrives while a worker holds the order."""
+    await scene.order()
+    held = await leased(scene)
+    seen = replace(stay(held, NOW, patch={"hold_reason": HoldReason.DISPUTED}), epoch=None)
+    assert await scene.store.apply_many([seen]) == []
+    late = move(held, Status.AUTHORIZED, NOW)
+    assert await scene.store.apply_many([late]) == [late]
+
+
 async def test_a_change_from_another_status_changes_nothing(scene: Scene) -> None:
     """The guard is status as well as epoch."""
     order = await scene.order()

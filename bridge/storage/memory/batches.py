@@ -136,6 +136,9 @@ class BatchPart(OrderPart):
     async def register_network(self, name: str, identity: ChainIdentity, now: datetime) -> None:  # noqa: ARG002
         known = self.tables.networks.get(name)
         instance = 1 if known is None else known.instance + 1
+        for batch in self.tables.batches.values():
+            if batch.network == name and batch.status in OPEN:
+                self.tables.batches[batch.id] = replace(batch, status=_B.CANCELLED)
         self.tables.networks[name] = NetworkState(name, instance, identity, None, None, None)
 
     async def register_lane(self, name: str, address: str, next_nonce: int) -> None:

@@ -69,7 +69,13 @@ class OrderPart(LedgerPart):
                 unmatched.append(change)
                 continue
             patch = patches[stored.id]
-            moved = replace(stored, status=change.to, due_at=change.due_at, **patch)
+            moved = replace(
+                stored,
+                status=change.to,
+                due_at=change.due_at,
+                epoch=stored.epoch + 1,
+                **patch,
+            )
             self.tables.orders[moved.id] = moved
             self.write_bookings(moved.tenant_id, moved.id, change.bookings)
             self.tell(moved.id, change.events, now)
