@@ -1,4 +1,4 @@
-"""The API as one application: :func:`create_app` joins routes, guard, errors and edge.
+"""The API as one application: :func:`create_app` joins routes, keys, errors and edge.
 
 ``bridge.bootstrap`` fills :class:`Services`; everything else is decided here once, at start, so
 that a request finds nothing left to look up.
@@ -85,7 +85,7 @@ def create_app(services: Services) -> Litestar:
         route_handlers=[handler for module in _RESOURCES for handler in module.HANDLERS],
         request_class=ApiRequest,
         request_max_body_size=BODY_MAX_BYTES,
-        guards=[auth.guard],
+        before_request=auth.admit,
         exception_handlers={
             TidegateError: on_core_error,
             HTTPException: on_http_error,

@@ -8,7 +8,8 @@ keys, so that a careless call elsewhere still leaks nothing.
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import datetime
 from typing import Any, TextIO
 
 import msgspec
@@ -44,6 +45,13 @@ def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> s
     return _encode(event).decode()
 
 
+class _Target:
+    """Where :func:`configure` last pointed the logs."""
+
+    stream: TextIO = sys.stderr
+    level: int = logging.INFO
+
+
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """Set up structlog for the process; the standard library's warnings join the same stream.
 
@@ -51,6 +59,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """
     target = stream if stream is not None else sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
+    _Target.stream, _Target.level = target, number
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -74,6 +83,35 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.WARNING))
+
+
+class AccessLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="request"):
+    """One request as logged: routes and ids only, never a header, a body or a query string."""
+
+    timestamp: datetime
+    request_id: str
+    method: str
+    route: str
+    status: int
+    ms: float
+    order_id: str | None = None
+    tenant_id: str | None = None
+    code: str | None = None
+
+
+def access_log() -> Callable[[AccessLine], None]:
+    """A writer of access lines to the configured stream.
+
+    It skips structlog's processors, whose work would be a tenth of an order's time: an
+    :class:`AccessLine` has no field that could hold a secret.
+    """
+    target, silent = _Target.stream, _Target.level > logging.INFO
+
+    def write(line: AccessLine) -> None:
+        target.write(_encode(line).decode() + "\n")
+        target.flush()
+
+    return (lambda _line: None) if silent else write
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:

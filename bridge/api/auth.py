@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
-from litestar.handlers.base import BaseRouteHandler
 
 from bridge.api.errors import ModeMismatch, OriginNotAllowed, Unauthorized, UnknownParameter
 from bridge.api.request import header
@@ -125,17 +124,19 @@ class KeyRing:
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+async def admit(connection: Connection) -> None:
     """Runs before every handler: key, role, origin, and that each query parameter exists.
 
-    Raises :class:`Unauthorized`, ``Forbidden``, :class:`OriginNotAllowed` or
-    :class:`UnknownParameter`.
+    A ``before_request`` hook rather than a guard, since Litestar copies the route handler for
+    every guarded request. Raises :class:`Unauthorized`, ``Forbidden``,
+    :class:`OriginNotAllowed` or :class:`UnknownParameter`.
     """
-    permission = handler.opt.get("permission")
+    options = connection.route_handler.opt
+    permission = options.get("permission")
     if permission is not None and permission != OPEN:
-        await _authorize(connection, permission, handler.opt.get("key_in_query", False))
-    if connection.scope["query_string"] and "query" in handler.opt:
-        _check_query(connection, handler.opt["query"])
+        await _authorize(connection, permission, options.get("key_in_query", False))
+    if connection.scope["query_string"] and "query" in options:
+        _check_query(connection, options["query"])
 
 
 async def _authorize(connection: Connection, permission: str, key_in_query: bool) -> None:
@@ -174,7 +175,7 @@ def _check_query(connection: Connection, known: frozenset[str]) -> None:
 
 
 def caller_of(connection: Connection) -> Caller:
-    """The caller that :func:`guard` established."""
+    """The caller that :func:`admit` established."""
     caller = connection.scope["state"].get("caller")
     if not isinstance(caller, Caller):
         raise InvariantBroken("a handler asked for its caller without a permission")

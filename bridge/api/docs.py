@@ -17,9 +17,11 @@ from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.params import Parameter
 from litestar.response import Response
+from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler
 
 from bridge.api.errors import MEDIA_TYPE, Problem, catalogue
+from bridge.api.request import HeaderDoc
 from settlement.errors import NotFound
 
 PACKAGE = "swagger_ui"
@@ -102,31 +104,40 @@ def document(app: Litestar) -> dict[str, Any]:
     """The OpenAPI 3.1 document, built on first use.
 
     The framework describes its own error shape; here every operation gets the shape that we
-    really answer with, and the idempotency key is marked as what it is: required.
+    really answer with, and the headers that handlers read by themselves are added.
     """
     state = app.state
     if "openapi" not in state:
         schema = app.openapi_schema.to_schema()
         (_, parts) = msgspec.json.schema_components([Problem], ref_template=_REF)
         schema["components"]["schemas"].update(parts)
-        for path in schema["paths"].values():
-            for operation in path.values():
-                _correct(operation)
+        for route in app.routes:
+            if isinstance(route, HTTPRoute) and route.path_format in schema["paths"]:
+                for method, (handler, _) in route.route_handler_map.items():
+                    operation = schema["paths"][route.path_format].get(method.lower())
+                    if operation is not None:
+                        _correct(operation, handler.opt.get("headers", ()))
         state["openapi"] = schema
     schema_of_app: dict[str, Any] = state["openapi"]
     return schema_of_app
 
 
-def _correct(operation: dict[str, Any]) -> None:
+def _correct(operation: dict[str, Any], headers: tuple[HeaderDoc, ...]) -> None:
     operation["responses"].pop("400", None)
     operation["responses"]["default"] = {
         "description": "A problem document (RFC 9457).",
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
     }
-    for parameter in operation.get("parameters", ()):
-        if parameter["name"] == "Idempotency-Key":
-            parameter["required"] = True
-            parameter["schema"] = {"type": "string", "minLength": 1, "maxLength": 255}
+    for doc in headers:
+        operation.setdefault("parameters", []).append(
+            {
+                "name": doc.name,
+                "in": "header",
+                "description": doc.description,
+                "required": doc.required,
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        )
 
 
 @get("/openapi.json", include_in_schema=False)

@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge import logging
+from bridge.logging import AccessLine
 from bridge.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
@@ -44,7 +46,7 @@ class Edge:
         self._app = app
         self._metrics = metrics
         self._origin_known = origin_known
-        self._log: Any = logging.get("api").bind() if access_log else None
+        self._log = logging.access_log() if access_log else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -84,20 +86,18 @@ class Edge:
         if self._log is None:
             return
         caller = state.get("caller")
-        facts: dict[str, Any] = {
-            "method": scope["method"],  # type: ignore[typeddict-item]
-            "route": route,
-            "status": status,
-            "ms": round(seconds * 1000, 2),
-        }
-        order_id = state.get("order_id") or scope.get("path_params", {}).get("order_id")
-        if order_id is not None:
-            facts["order_id"] = order_id
-        if caller is not None:
-            facts["tenant_id"] = caller.tenant_id
-        if "error_code" in state:
-            facts["code"] = state["error_code"]
-        self._log.info("request", **facts)
+        line = AccessLine(
+            datetime.now(UTC),
+            state["request_id"],
+            scope["method"],  # type: ignore[typeddict-item]
+            route,
+            status,
+            round(seconds * 1000, 2),
+            order_id=state.get("order_id") or scope.get("path_params", {}).get("order_id"),
+            tenant_id=None if caller is None else caller.tenant_id,
+            code=state.get("error_code"),
+        )
+        self._log(line)
 
     async def _preflight(self, scope: Scope, send: Send) -> None:
         """https://fetch.spec.whatwg.org/#cors-preflight-fetch; 403 for an unlisted origin."""

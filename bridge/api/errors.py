@@ -175,8 +175,6 @@ def _answer_validation(
     param, message = extra.get("key"), extra.get("message", "")
     if param is None and (missing := re.search(r"parameter '?(\S+?)'? for", error.detail)):
         param, message = missing.group(1), "missing"
-    if param == "idempotency_key" or param == "Idempotency-Key":
-        return on_core_error(request, idempotency_key_error(None))
     if param == "data":
         return on_core_error(request, MalformedBody("a JSON object is required as the body"))
     detail = f"{param}: {message}" if param else error.detail

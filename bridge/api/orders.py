@@ -7,9 +7,10 @@ from litestar import Request, get, post
 from litestar.params import Parameter
 from litestar.response import Response, Stream
 
+from bridge.api.answer import Answer
 from bridge.api.auth import Caller, caller_of, check_client_secret, check_return_url
 from bridge.api.pricing import limits_for_quote
-from bridge.api.request import IdempotencyKey, header, idempotency
+from bridge.api.request import IDEMPOTENCY_KEY, REPLAYED, HeaderDoc, header, idempotency
 from bridge.api.schemas.common import (
     AfterParam,
     BeforeParam,
@@ -47,14 +48,11 @@ ClientSecretHeader = Annotated[
     str | None,
     Parameter(header="Tidegate-Client-Secret", description="The same, kept out of the URL."),
 ]
-Prefer = Annotated[
-    str | None,
-    Parameter(
-        header="Prefer",
-        description=f"`wait=N` (RFC 7240), at most {WAIT_S_MAX}: answer once the payment "
-        "intent's client secret is known.",
-    ),
-]
+PREFER = HeaderDoc(
+    "Prefer",
+    f"`wait=N` (RFC 7240), at most {WAIT_S_MAX}: answer once the payment intent's client secret "
+    "is known.",
+)
 QueryKey = Annotated[
     str | None,
     Parameter(query="key", description="A publishable key, for clients that send no headers."),
@@ -63,34 +61,36 @@ QueryKey = Annotated[
 
 @post(
     "/v1/orders",
-    opt={"permission": "orders.create", **decoder(OrderCreate)},
+    opt={
+        "permission": "orders.create",
+        "headers": (IDEMPOTENCY_KEY, PREFER),
+        **decoder(OrderCreate),
+    },
     summary="Create an order",
     tags=["orders"],
 )
 async def create_order(
     request: Request[Any, Any, Any],
     data: OrderCreate,
-    idempotency_key: IdempotencyKey = None,
-    prefer: Prefer = None,
-) -> Response[OrderView]:
+) -> Answer[OrderView]:
     """Turn a quote into an order. Durable when answered; never waits for the card network."""
     services, caller = services_of(request), caller_of(request)
-    key = await idempotency(request, idempotency_key, caller.namespace)
+    key = await idempotency(request, caller.namespace)
     command = _command(services, caller, data)
     limits = limits_for_quote(caller, data.quote_id)
     order = await services.store.accept(command, limits, key, services.clock.now())
     services.wake.notify(WORK)
     request.scope["state"]["order_id"] = order.id
-    headers = {}
+    headers = []
     if order.id == command.order_id:
         services.metrics.orders_accepted.inc()
     else:
-        headers["idempotent-replayed"] = "true"
-    wait_s = preferred_wait_s(prefer)
+        headers.append(REPLAYED)
+    wait_s = preferred_wait_s(header(request.scope, b"prefer"))
     if wait_s is not None:
         order = await wait_for_intent(services, hub_of(request), order, wait_s)
-        headers["preference-applied"] = f"wait={wait_s}"
-    return Response(_view(order, caller), headers=headers)
+        headers.append((b"preference-applied", b"wait=%d" % wait_s))
+    return Answer(_view(order, caller), headers)
 
 
 def _command(services: Services, caller: Caller, data: OrderCreate) -> AcceptOrder:
@@ -189,7 +189,7 @@ async def list_orders(
 
 @post(
     "/v1/orders/{order_id:str}/cancel",
-    opt={"permission": "orders.cancel"},
+    opt={"permission": "orders.cancel", "headers": (IDEMPOTENCY_KEY,)},
     status_code=200,
     summary="Cancel an order",
     tags=["orders"],
@@ -197,22 +197,21 @@ async def list_orders(
 async def cancel_order(
     request: Request[Any, Any, Any],
     order_id: OrderId,
-    idempotency_key: IdempotencyKey = None,
     client_secret: ClientSecret = None,
     client_secret_header: ClientSecretHeader = None,
-) -> Response[OrderView]:
+) -> Answer[OrderView]:
     """Possible until the order leaves review; releases the card's authorisation."""
     services, caller = services_of(request), caller_of(request)
     if (await request.body()).strip() not in (b"", b"{}"):
         raise InvalidInput("canceling takes no body")
-    key = await idempotency(request, idempotency_key, caller.namespace)
+    key = await idempotency(request, caller.namespace)
     await _own_order(services, caller, order_id, client_secret_header or client_secret)
     reason = "canceled_by_customer" if caller.is_frontend else "canceled_by_merchant"
     order = await services.store.cancel(
         caller.tenant_id, order_id, reason, key, services.clock.now()
     )
     services.wake.notify(WORK)
-    return Response(_view(order, caller))
+    return Answer(_view(order, caller))
 
 
 @get(

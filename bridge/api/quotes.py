@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from litestar import Request, get, post
 from litestar.params import Parameter
-from litestar.response import Response
 
+from bridge.api.answer import Answer
 from bridge.api.auth import caller_of
 from bridge.api.pricing import make_quote
-from bridge.api.request import IdempotencyKey, idempotency
+from bridge.api.request import IDEMPOTENCY_KEY, REPLAYED, idempotency
 from bridge.api.schemas.common import (
     AfterParam,
     BeforeParam,
@@ -25,22 +25,25 @@ from settlement.errors import NotFound
 
 @post(
     "/v1/quotes",
-    opt={"permission": "quotes.create", **decoder(QuoteCreate)},
+    opt={
+        "permission": "quotes.create",
+        "headers": (IDEMPOTENCY_KEY,),
+        **decoder(QuoteCreate),
+    },
     summary="Create a quote",
     tags=["quotes"],
 )
 async def create_quote(
     request: Request[Any, Any, Any],
     data: QuoteCreate,
-    idempotency_key: IdempotencyKey = None,
-) -> Response[QuoteView]:
+) -> Answer[QuoteView]:
     """Price an amount of fiat or of tokens, every fee its own line."""
     services, caller = services_of(request), caller_of(request)
-    key = await idempotency(request, idempotency_key, caller.namespace)
+    key = await idempotency(request, caller.namespace)
     quote = await make_quote(services, caller, data)
     stored = await services.store.save_quote(quote, key)
-    headers = {} if stored.id == quote.id else {"idempotent-replayed": "true"}
-    return Response(quote_view(stored, caller.livemode), headers=headers)
+    headers = [] if stored.id == quote.id else [REPLAYED]
+    return Answer(quote_view(stored, caller.livemode), headers)
 
 
 @get(

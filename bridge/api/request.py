@@ -7,11 +7,13 @@ handler's own struct, which is faster and names the field of every mistake.
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.params import Parameter
+from litestar.exceptions import ClientException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.types import Empty
 
 from bridge.api.errors import MalformedBody, UnsupportedMediaType, idempotency_key_error
 from settlement.errors import InvalidInput
@@ -22,18 +24,49 @@ _UNKNOWN = re.compile(r"unknown field `(.+?)`")
 _MISSING = re.compile(r"missing required field `(.+?)`")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
-IdempotencyKey = Annotated[
-    str | None,
-    Parameter(
-        header="Idempotency-Key",
-        description="Required, 1 to 255 characters of your choice: a retry with the same key "
-        "and the same body gets the first answer again.",
-    ),
-]
+REPLAYED = (b"idempotent-replayed", b"true")
+
+
+class HeaderDoc(msgspec.Struct, frozen=True):
+    """A request header that a handler reads by itself, for the OpenAPI document."""
+
+    name: str
+    description: str
+    required: bool = False
+
+
+IDEMPOTENCY_KEY = HeaderDoc(
+    "Idempotency-Key",
+    "1 to 255 characters of your choice: a retry with the same key and the same body gets the "
+    "first answer again, marked `Idempotent-Replayed: true`.",
+    required=True,
+)
 
 
 class ApiRequest(Request[Any, Any, Any]):
     """A request whose JSON body is decoded straight into the struct that its handler takes."""
+
+    async def body(self) -> bytes:
+        """The whole body, read once. Raises Litestar's ``RequestEntityTooLarge`` (413)."""
+        if self._body is Empty:
+            self._body = self._connection_state.body = await self._read()
+        return self._body
+
+    async def _read(self) -> bytes:
+        limit = self.route_handler.resolve_request_max_body_size() or 0
+        announced = header(self.scope, b"content-length")
+        if announced is not None and announced.isdigit() and int(announced) > limit:
+            raise RequestEntityTooLarge
+        body = b""
+        while True:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientException("the client went away before its request was complete")
+            body += message["body"]
+            if len(body) > limit:
+                raise RequestEntityTooLarge
+            if not message.get("more_body"):
+                return body
 
     async def json(self) -> Any:
         """Raises :class:`UnsupportedMediaType`, :class:`MalformedBody` or ``InvalidInput``."""
@@ -74,18 +107,17 @@ def header(scope: Mapping[str, Any], name: bytes) -> str | None:
     return None if found is None else found.decode("latin-1")
 
 
-async def idempotency(
-    request: Request[Any, Any, Any], key: str | None, namespace: str
-) -> Idempotency:
-    """The key and a digest of method, path and body.
+async def idempotency(request: Request[Any, Any, Any], namespace: str) -> Idempotency:
+    """The ``Idempotency-Key`` header and a digest of method, path and body.
 
     ``namespace`` keeps the keys of frontends (publishable) and servers apart, so that nobody
     reads a server's answer by guessing its key.
     Raises ``InvalidInput`` for a missing or malformed key.
     """
+    scope = request.scope
+    key = header(scope, b"idempotency-key")
     if key is None or not _KEY.fullmatch(key):
         raise idempotency_key_error(key)
-    scope = request.scope
     digest = hashlib.sha256(f"{scope['method']} {scope['path']}\n".encode())
     digest.update(await request.body())
     return Idempotency(namespace + key, digest.hexdigest())
