@@ -156,5 +156,30 @@ async def test_a_customer_keeps_a_card(bench: Bench) -> None:
     assert changed.metadata.to_dict() == {"tier": "gold"}
     assert (await customers.delete_async(owner.id)).deleted
     assert (await customers.retrieve_async(owner.id)).deleted
+    error = await refusal(customers.update_async(owner.id, {"name": "again"}))
+    assert error.code == "resource_missing"
+    await refusal(bench.authorised(customer=owner.id))
     found = await customers.list_async({"limit": 10})
     assert [row.id for row in found.data] == [other.id]
+
+
+async def test_another_customers_card_does_not_pay(bench: Bench) -> None:
+    """A card that belongs to a customer pays for that customer only."""
+    owner = await bench.v1.customers.create_async({"payment_method": "pm_card_visa"})
+    method = (await bench.v1.customers.payment_methods.list_async(owner.id)).data[0]
+    error = await refusal(bench.authorised(payment_method=method.id))
+    assert error.param == "payment_method"
+    paid = await bench.authorised(payment_method=method.id, customer=owner.id)
+    assert paid.status == "requires_capture"
+
+
+def test_a_browser_may_call_from_any_shop(bench: Bench) -> None:
+    """Stripe.js runs on the shop's page, so the preflight of a browser is answered."""
+    headers = {
+        "Origin": "https://shop.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    answer = bench.raw("OPTIONS", "/v1/payment_intents/pi_1/confirm", None, headers=headers)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == "*"

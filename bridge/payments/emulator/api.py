@@ -121,11 +121,11 @@ class Api:
     def _execute(self, call: Call, route: Route) -> Answer:
         """Run the endpoint as one transaction, whose journal line holds effect and answer."""
         emulator = self.emulator
-        emulator.call = None
-        emulator.run_timers()
-        emulator.store.commit()
-        emulator.call = call
         try:
+            emulator.call = None
+            emulator.run_timers()
+            emulator.store.commit()
+            emulator.call = call
             answer, executed = self._run(call, route)
             if executed and call.idempotency_key is not None:
                 key, path = call.idempotency_key, call.path

@@ -80,6 +80,7 @@ def create_emulator(settings: EmulatorSettings | None = None) -> Litestar:
         exception_handlers={HTTPException: _refuse, ApiError: _refuse_control},
         request_max_body_size=_BODY_BYTES_MAX,
         openapi_config=None,
+        logging_config=None,
     )
 
 

@@ -12,6 +12,21 @@ from .store import Json
 
 _NETWORK_CODES = {"insufficient_funds": "51", "expired_card": "54", "lost_card": "41"}
 
+_ABSENT_AT_FIRST = (
+    "application",
+    "application_fee",
+    "application_fee_amount",
+    "balance_transaction",
+    "failure_balance_transaction",
+    "on_behalf_of",
+    "receipt_number",
+    "receipt_url",
+    "review",
+    "source_transfer",
+    "transfer_data",
+    "transfer_group",
+)
+
 
 def new_charge(
     emulator: Emulator,
@@ -26,13 +41,10 @@ def new_charge(
     return {
         "id": new_id("ch"),
         "object": "charge",
+        **dict.fromkeys(_ABSENT_AT_FIRST),
         "amount": intent["amount"],
         "amount_captured": 0,
         "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None,
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": "TIDEGATE",
         "captured": False,
@@ -41,13 +53,11 @@ def new_charge(
         "customer": intent["customer"],
         "description": intent["description"],
         "disputed": False,
-        "failure_balance_transaction": None,
         "failure_code": declined[0] if declined else None,
         "failure_message": declined[1] if declined else None,
         "fraud_details": {},
         "livemode": False,
         "metadata": intent["metadata"],
-        "on_behalf_of": None,
         "outcome": _outcome(card, declined),
         "paid": declined is None,
         "payment_intent": intent["id"],
@@ -57,17 +67,11 @@ def new_charge(
             "card": _card_details(emulator, intent, method, card, authenticated, declined is None),
         },
         "receipt_email": intent["receipt_email"],
-        "receipt_number": None,
-        "receipt_url": None,
         "refunded": False,
-        "review": None,
         "shipping": intent["shipping"],
-        "source_transfer": None,
         "statement_descriptor": intent["statement_descriptor"],
         "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
         "status": "failed" if declined else "succeeded",
-        "transfer_data": None,
-        "transfer_group": None,
     }
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from . import disputing, refunding
 from .api import Api
 from .core import Emulator
-from .errors import ApiError
+from .errors import ApiError, missing
 from .faults import Fault
 from .ids import new_id
 from .store import Json
@@ -190,7 +190,9 @@ def _fault_routes(api: Api) -> list[Any]:
 
     @post("/faults/{fault_id:str}/release", status_code=200)
     async def release(fault_id: FromPath[str]) -> Json:
-        fault = api.faults.orders[fault_id]
+        fault = api.faults.orders.get(fault_id)
+        if fault is None:
+            raise missing("fault", fault_id)
         fault.released.set()
         return _fault_view(fault)
 

@@ -150,7 +150,7 @@ class Sender:
         }
         try:
             response = await self._client.post(endpoint["url"], content=body, headers=headers)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return {"error": type(error).__name__}
         return {"status_code": response.status_code}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core import Call, Emulator, Route, previous
+from ..errors import missing
 from ..ids import new_id, random_text
 from ..params import CREATED, EXPAND, METADATA, PAGE, hashed, merge_metadata, text, unsupported
 from ..store import Json
@@ -72,9 +73,20 @@ def retrieve(emulator: Emulator, call: Call) -> Json:
     return emulator.find(call.target, "cus")
 
 
+def living(emulator: Emulator, customer: str, param: str = "id") -> Json:
+    """Return a customer that is not deleted.
+
+    Raises ApiError (404) when there is none.
+    """
+    row = emulator.find(customer, "cus", param)
+    if "_deleted" in row:
+        raise missing("customer", customer, param)
+    return row
+
+
 def update(emulator: Emulator, call: Call) -> Json:
     """Change the members given."""
-    before = emulator.find(call.target, "cus")
+    before = living(emulator, call.target)
     changes = _given(call)
     if "metadata" in call.params:
         changes["metadata"] = merge_metadata(before["metadata"], call.params["metadata"])
@@ -86,7 +98,7 @@ def update(emulator: Emulator, call: Call) -> Json:
 
 def delete(emulator: Emulator, call: Call) -> Json:
     """Delete a customer; the tombstone can still be retrieved."""
-    before = emulator.find(call.target, "cus")
+    before = living(emulator, call.target)
     emulator.emit("customer.deleted", before)
     tombstone = {"id": before["id"], "object": "customer", "deleted": True, "created": 0}
     emulator.store.put("customers", before["id"], {**tombstone, "_deleted": True})

@@ -8,112 +8,29 @@ from typing import Any
 from .. import charging
 from ..core import Call, Emulator, Route
 from ..errors import forbidden, invalid, missing, unexpected_state
-from ..ids import client_secret, new_id
-from ..params import (
-    CREATED,
-    EXPAND,
-    METADATA,
-    PAGE,
-    boolean,
-    enum,
-    hashed,
-    integer,
-    listed,
-    merge_metadata,
-    required,
-    text,
-    unsupported,
-)
+from ..params import CREATED, EXPAND, PAGE, enum, merge_metadata, text
 from ..store import Json
 from ..views import equal, page
-from . import payment_methods
-from .customers import SHIPPING, with_address
+from . import customers, payment_methods
+from .intent_fields import (
+    CAPTURE,
+    CONFIRM,
+    CREATE,
+    REASONS,
+    UPDATE,
+    check_amount,
+    given_members,
+    new_intent,
+)
 
-_AMOUNT_MAX = 99_999_999
-# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
-_AMOUNT_MIN = {"usd": 50, "eur": 50, "gbp": 30, "jpy": 50, "chf": 50, "cad": 50, "aud": 50}
-
-_OPTIONS = hashed(
-    "payment_method_options",
-    hashed(
-        "card",
-        enum("request_three_d_secure", "automatic", "any", "challenge"),
-        enum("capture_method", "manual"),
-    ),
-)
-_SHARED = (
-    *text("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix"),
-    *text("payment_method"),
-    *hashed("payment_method_data", payment_methods.DATA),
-    *enum("capture_method", "automatic", "automatic_async", "manual"),
-    *enum("setup_future_usage", "off_session", "on_session"),
-    *listed("payment_method_types", "excluded_payment_method_types"),
-    *_OPTIONS,
-    *SHIPPING,
-    *EXPAND,
-)
-_CONFIRMING = (
-    *boolean("error_on_requires_action", "use_stripe_sdk", "off_session"),
-    *text("return_url"),
-    *unsupported("confirmation_token", "mandate", "mandate_data", "radar_options"),
-)
-_ELSEWHERE = unsupported(
-    "allowed_payment_method_types",
-    "amount_details",
-    "application_fee_amount",
-    "customer_account",
-    "hooks",
-    "payment_details",
-    "payment_method_configuration",
-    "transfer_data",
-    "transfer_group",
-)
-_CREATE = (
-    *required(integer("amount")),
-    *required(text("currency")),
-    *text("customer"),
-    *boolean("confirm"),
-    *enum("confirmation_method", "automatic", "manual"),
-    *hashed(
-        "automatic_payment_methods",
-        boolean("enabled"),
-        enum("allow_redirects", "always", "never"),
-    ),
-    *METADATA,
-    *_SHARED,
-    *_CONFIRMING,
-    *_ELSEWHERE,
-    *unsupported("on_behalf_of"),
-)
-_UPDATE = (*integer("amount"), *text("currency", "customer"), *METADATA, *_SHARED, *_ELSEWHERE)
-_CONFIRM = (
-    *text("client_secret", "receipt_email", "payment_method"),
-    *hashed("payment_method_data", payment_methods.DATA),
-    *enum("capture_method", "automatic", "automatic_async", "manual"),
-    *enum("setup_future_usage", "off_session", "on_session"),
-    *listed("payment_method_types"),
-    *_OPTIONS,
-    *SHIPPING,
-    *EXPAND,
-    *_CONFIRMING,
-)
-_CAPTURE = (
-    *integer("amount_to_capture"),
-    *boolean("final_capture"),
-    *text("statement_descriptor", "statement_descriptor_suffix"),
-    *METADATA,
-    *EXPAND,
-    *unsupported("application_fee_amount", "transfer_data", "amount_details", "hooks"),
-)
-_REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
-_COPIED = (
-    "description",
-    "receipt_email",
-    "statement_descriptor",
-    "statement_descriptor_suffix",
+_FIXED_ONCE_AUTHORISED = (
+    "amount",
+    "currency",
     "capture_method",
-    "setup_future_usage",
-    "excluded_payment_method_types",
+    "payment_method",
+    "payment_method_data",
+    "payment_method_options",
+    "payment_method_types",
 )
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 
@@ -125,11 +42,11 @@ def create(emulator: Emulator, call: Call) -> Json:
     """
     params = call.params
     currency = str(params["currency"]).lower()
-    _check_amount(params["amount"], currency)
+    check_amount(params["amount"], currency)
     if not params.get("confirm") and params.get("off_session") is not None:
         message = "`off_session` may only be set when `confirm=true`."
         raise invalid(message, param="off_session")
-    intent = _new_intent(emulator, params, currency)
+    intent = new_intent(emulator, params, currency)
     method = _method(emulator, params)
     if method is not None:
         intent["payment_method"] = method["id"]
@@ -150,7 +67,7 @@ def update(emulator: Emulator, call: Call) -> Json:
     Raises ApiError (400) for a change that the status does not allow.
     """
     intent, params = emulator.find(call.target, "pi"), call.params
-    guarded = ("amount", "currency", "capture_method", "payment_method", "payment_method_data")
+    guarded = _FIXED_ONCE_AUTHORISED
     if intent["status"] not in _OPEN and any(name in params for name in guarded):
         raise unexpected_state(
             "This PaymentIntent's "
@@ -159,14 +76,14 @@ def update(emulator: Emulator, call: Call) -> Json:
             f"of the following statuses: {', '.join(_OPEN)}.",
             intent,
         )
-    changes = _given(params)
+    changes = given_members(params)
     for name in ("amount", "customer"):
         if name in params:
             changes[name] = params[name]
     changes["currency"] = str(params.get("currency") or intent["currency"]).lower()
-    _check_amount({**intent, **changes}["amount"], changes["currency"])
+    check_amount({**intent, **changes}["amount"], changes["currency"])
     if changes.get("customer"):
-        emulator.find(changes["customer"], "cus", "customer")
+        customers.living(emulator, changes["customer"], "customer")
     if "metadata" in params:
         changes["metadata"] = merge_metadata(intent["metadata"], params["metadata"])
     method = _method(emulator, params)
@@ -193,7 +110,7 @@ def confirm(emulator: Emulator, call: Call) -> Json:
             "requires_capture": "it has already succeeded after being previously confirmed",
         }.get(intent["status"], f"it has a status of {intent['status']}")
         raise unexpected_state(f"You cannot confirm this PaymentIntent because {why}.", intent)
-    changes = _given(call.params)
+    changes = given_members(call.params)
     return _confirm(emulator, call, emulator.change(intent, **changes))
 
 
@@ -273,6 +190,9 @@ def _confirm(emulator: Emulator, call: Call, intent: Json) -> Json:
             "confirm it again directly with a payment method or ConfirmationToken.",
             intent,
         )
+    if method["customer"] not in (None, intent["customer"]):
+        message = "The provided PaymentMethod is attached to a customer that this PaymentIntent"
+        raise invalid(f"{message} does not have.", param="payment_method")
     automatic = intent["automatic_payment_methods"] or {}
     on_server = not call.publishable and not call.params.get("use_stripe_sdk")
     redirects = automatic.get("allow_redirects") == "always"
@@ -305,110 +225,18 @@ def _method(emulator: Emulator, params: dict[str, Any]) -> Json | None:
     return method
 
 
-def _check_amount(amount: int, currency: str) -> None:
-    if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
-        raise invalid(f"Invalid currency: {currency}.", param="currency")
-    if amount < 1:
-        message = "This value must be greater than or equal to 1."
-        raise invalid(message, code="parameter_invalid_integer", param="amount")
-    if amount < _AMOUNT_MIN.get(currency, 1):
-        message = "Amount must convert to at least 50 cents."
-        raise invalid(message, code="amount_too_small", param="amount")
-    if amount > _AMOUNT_MAX:
-        message = f"Amount must be no more than {_AMOUNT_MAX}."
-        raise invalid(message, code="amount_too_large", param="amount")
-
-
-def _given(params: dict[str, Any]) -> Json:
-    given = {name: params[name] for name in _COPIED if name in params}
-    if params.get("shipping"):
-        given["shipping"] = with_address(params["shipping"])
-    if params.get("payment_method_types"):
-        types = params["payment_method_types"]
-        if types != ["card"]:
-            message = "The local emulator offers only the payment method type card."
-            raise invalid(message, param="payment_method_types")
-        given |= {"payment_method_types": types, "automatic_payment_methods": None}
-    card = (params.get("payment_method_options") or {}).get("card")
-    if card:
-        given["payment_method_options"] = _card_options(card)
-        if card.get("capture_method"):
-            given["capture_method"] = "manual"
-    return given
-
-
-def _card_options(card: Json) -> Json:
-    asked = card.get("request_three_d_secure") or "automatic"
-    options = {"installments": None, "mandate_options": None, "network": None}
-    return {"card": {**options, "request_three_d_secure": asked}}
-
-
-def _new_intent(emulator: Emulator, params: dict[str, Any], currency: str) -> Json:
-    if params.get("customer"):
-        emulator.find(params["customer"], "cus", "customer")
-    automatic = params.get("automatic_payment_methods") or {"enabled": True}
-    redirects = automatic.get("allow_redirects") or "always"
-    intent_id = new_id("pi")
-    intent: Json = {
-        "id": intent_id,
-        "object": "payment_intent",
-        "amount": params["amount"],
-        "amount_capturable": 0,
-        "amount_details": {"tip": {}},
-        "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
-        "automatic_payment_methods": {"allow_redirects": redirects, "enabled": True}
-        if automatic.get("enabled")
-        else None,
-        "canceled_at": None,
-        "cancellation_reason": None,
-        "capture_method": "automatic_async",
-        "client_secret": client_secret(intent_id),
-        "confirmation_method": params.get("confirmation_method") or "automatic",
-        "created": emulator.now(),
-        "currency": currency,
-        "customer": params.get("customer"),
-        "customer_account": None,
-        "description": None,
-        "excluded_payment_method_types": None,
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": False,
-        "managed_payments": None,
-        "metadata": merge_metadata({}, params.get("metadata")),
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
-        "payment_method_options": _card_options({}),
-        "payment_method_types": ["card"],
-        "processing": None,
-        "receipt_email": None,
-        "review": None,
-        "setup_future_usage": None,
-        "shipping": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
-        "status": "requires_payment_method",
-        "transfer_data": None,
-        "transfer_group": None,
-    }
-    return {**intent, **_given(params)}
-
-
 _BASE = "/v1/payment_intents"
 ROUTES = (
-    Route("POST", _BASE, create, _CREATE),
+    Route("POST", _BASE, create, CREATE),
     Route("GET", _BASE, list_all, (*PAGE, *CREATED, *text("customer"))),
     Route("GET", _BASE + "/{id}", retrieve, (*text("client_secret"), *EXPAND), publishable=True),
-    Route("POST", _BASE + "/{id}", update, _UPDATE),
-    Route("POST", _BASE + "/{id}/confirm", confirm, _CONFIRM, publishable=True),
-    Route("POST", _BASE + "/{id}/capture", capture, _CAPTURE),
+    Route("POST", _BASE + "/{id}", update, UPDATE),
+    Route("POST", _BASE + "/{id}/confirm", confirm, CONFIRM, publishable=True),
+    Route("POST", _BASE + "/{id}/capture", capture, CAPTURE),
     Route(
         "POST",
         _BASE + "/{id}/cancel",
         cancel,
-        (*enum("cancellation_reason", *_REASONS), *EXPAND),
+        (*enum("cancellation_reason", *REASONS), *EXPAND),
     ),
 )

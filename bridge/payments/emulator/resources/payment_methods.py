@@ -116,6 +116,8 @@ def attach(emulator: Emulator, call: Call) -> Json:
     Raises ApiError (400) when it is attached to another one.
     """
     customer = emulator.find(call.params["customer"], "cus", "customer")
+    if "_deleted" in customer:
+        raise missing("customer", customer["id"], "customer")
     return attach_to(emulator, resolve(emulator, call.target), customer["id"])
 
 

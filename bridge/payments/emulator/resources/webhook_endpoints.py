@@ -88,7 +88,10 @@ def _events(kinds: list[str]) -> list[str]:
 
 
 def _url(url: str | None) -> str:
-    parts = urlsplit(url or "")
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise invalid("Invalid URL: an explicit scheme is needed.", code="url_invalid", param="url")
     return str(url)
