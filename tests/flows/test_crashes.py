@@ -1,0 +1,176 @@
+"""kill -9 between an outside effect and the storing of its result: exactly once all the same."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from chain.deployment import save_deployment
+from chain.local.process import ChildProcess
+from chain.signers.keystore import create_keystore
+from settlement.ledger.accounts import Account
+from settlement.order import Status
+from tests.chain.world import fresh_address
+from tests.flows.bridge import DEPLOYED, STRIPE_KEY
+from tests.support.waiting import eventually
+
+POINTS = [
+    "payment.create_intent",
+    "payment.capture",
+    "store.plan",
+    "chain.sign",
+    "store.store_attempt",
+    "chain.send",
+    "store.mark_sent",
+]
+"""After which call the worker dies. ``capture``: the money is taken and we don't know it;
+``sign``: bytes exist that nobody stored; ``store_attempt``: stored and not sent; ``send``: sent
+and not marked."""
+
+
+class Workers:
+    """Starts real worker processes against the test's deployment."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self.children: list[ChildProcess] = []
+
+    def start(self, point: str | None = None) -> ChildProcess:
+        command = [sys.executable, "-m", "tests.flows.crashing_worker", *([point] if point else [])]
+        log = self.folder / f"worker-{len(self.children)}.log"
+        child = ChildProcess("worker", command, log_path=log, env=self.environment)
+        self.children.append(child)
+        return child
+
+
+@contextmanager
+def workers_of(bridge, dsn: str, emulator_url: str, folder: Path) -> Iterator[Workers]:
+    """The deployment as files and environment; every worker is ended at the end."""
+    save_deployment(folder / "deployments.json", DEPLOYED(bridge.world))
+    password = folder / "password"
+    password.touch(mode=0o600)
+    password.write_text("flows")
+    lane = bridge.world.settler
+    keystore = folder / "keystore" / f"{lane.address}.json"
+    create_keystore(
+        keystore, "flows", private_key=bytes.fromhex(lane.private_key[2:]), scrypt_n=2**12
+    )
+    environment = {
+        **os.environ,
+        "DATABASE_URL": dsn,
+        "STRIPE_API_KEY": STRIPE_KEY,
+        "STRIPE_API_BASE": emulator_url,
+        "TIDEGATE_STATE_DIR": str(folder),
+        "TIDEGATE_KEYSTORE_PASSWORD_FILE": str(password),
+        "TIDEGATE_ADDRESS_LISTS": str(bridge.lists),
+    }
+    workers = Workers(folder, environment)
+    try:
+        yield workers
+    finally:
+        for child in workers.children:
+            child.stop()
+
+
+async def paid_order(bridge, wallet: str) -> str:
+    """An order placed through the API and paid as soon as a worker has made its intent."""
+    quote = await bridge.quote()
+    body = {
+        "quote_id": quote["id"],
+        "wallet": {"network": "local", "address": wallet},
+        "customer": "cus_1",
+    }
+    order_id = (await bridge.post("/v1/orders", body)).json()["id"]
+
+    async def has_intent():
+        return (await bridge.order(order_id)).payment_intent_id
+
+    await eventually(has_intent, what="the payment intent")
+    await bridge.pay(order_id)
+    return order_id
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_worker_killed_after_the_call_and_before_its_result_is_stored(
+    bridge, flow_dsn, emulator_url, tmp_path, point
+):
+    """The next worker finishes: one capture, one transfer, balanced books."""
+    wallet = fresh_address()
+    with workers_of(bridge, flow_dsn, emulator_url, tmp_path) as workers:
+        doomed = workers.start(point)
+        if point == "payment.create_intent":
+            quote = await bridge.quote()
+            body = {
+                "quote_id": quote["id"],
+                "wallet": {"network": "local", "address": wallet},
+                "customer": "cus_1",
+            }
+            order_id = (await bridge.post("/v1/orders", body)).json()["id"]
+            await eventually(lambda: not doomed.alive, what="the crash")
+            workers.start()
+
+            async def has_intent():
+                return (await bridge.order(order_id)).payment_intent_id
+
+            await eventually(has_intent, what="the payment intent")
+            await bridge.pay(order_id)
+        else:
+            order_id = await paid_order(bridge, wallet)
+            await eventually(lambda: not doomed.alive, what="the crash")
+            assert (await bridge.order(order_id)).status is not Status.COMPLETED
+            workers.start()
+        assert doomed.returncode == -9, doomed.log_tail()
+        await completed(bridge, order_id)
+    await exactly_once(bridge, order_id, wallet)
+
+
+async def completed(bridge, order_id: str) -> None:
+    """Mine until the workers have finished the order."""
+
+    async def done():
+        bridge.world.rpc("evm_mine")
+        return (await bridge.order(order_id)).status is Status.COMPLETED
+
+    await eventually(done, limit_s=40, what=f"{order_id} completed")
+
+
+async def exactly_once(bridge, order_id: str, wallet: str) -> None:
+    """Read from outside: one intent captured in full, one Transfer log, books equal to both."""
+    order = await bridge.order(order_id)
+    listed = await bridge.stripe.v1.payment_intents.list_async({"limit": 100})
+    mine = [i for i in listed.to_dict()["data"] if i["metadata"].get("order_id") == order_id]
+    assert [i["amount_received"] for i in mine] == [10_000]
+    transfers = bridge.world.rpc(
+        "eth_getLogs",
+        {
+            "fromBlock": "0x0",
+            "toBlock": "latest",
+            "address": bridge.world.dollar.address,
+            "topics": [None, None, "0x" + wallet[2:].lower().rjust(64, "0")],
+        },
+    )
+    assert [int(log["data"], 16) for log in transfers] == [order.token.amount_minor]
+    assert await bridge.balance(Account.STRIPE, "USD") == 10_000
+    assert (await bridge.event_types(order_id)).count("order.completed") == 1
+    await bridge.check_books()
+
+
+async def test_two_workers_share_the_work_and_pay_everybody_once(
+    bridge, flow_dsn, emulator_url, tmp_path
+):
+    """Ten orders, two processes, one lane: each wallet its own amount, once."""
+    wallets = [fresh_address() for _ in range(10)]
+    with workers_of(bridge, flow_dsn, emulator_url, tmp_path) as workers:
+        workers.start()
+        workers.start()
+        ids = [await paid_order(bridge, wallet) for wallet in wallets]
+        for order_id in ids:
+            await completed(bridge, order_id)
+    for wallet, order_id in zip(wallets, ids, strict=True):
+        order = await bridge.order(order_id)
+        assert bridge.world.balance(wallet) == order.token.amount_minor
+    await bridge.check_books()
