@@ -11,6 +11,7 @@ import pytest
 
 from bridge.storage import migrate, postgres
 from bridge.storage.store import PostgresStore
+from bridge.storage.tables import metadata
 
 _numbers = itertools.count(1)
 _TEMPLATE = "tidegate_template"
@@ -73,9 +74,10 @@ async def postgres_store(module_store: PostgresStore) -> PostgresStore:
 
 
 async def empty(store: PostgresStore) -> None:
-    """Remove all rows; sequences go on."""
-    names = await store.pool.fetch(
-        "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE relkind = 'r' AND nspname = 'public' AND relname <> 'alembic_version'"
+    """Remove all rows; sequences go on. Truncates only what has rows: it is slow per table."""
+    used = " UNION ALL ".join(
+        f"(SELECT '{table}' AS name FROM {table} LIMIT 1)" for table in metadata.tables
     )
-    await store.pool.execute(f"TRUNCATE {', '.join(row['relname'] for row in names)} CASCADE")
+    rows = await store.pool.fetch(used)
+    if rows:
+        await store.pool.execute(f"TRUNCATE {', '.join(row['name'] for row in rows)} CASCADE")
