@@ -11,7 +11,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("bridge", "chain", "compliance_graph", "settlement", "benchmarks")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
-MONEY = ("settlement", "bridge/storage", "bridge/payments", "bridge/prices", "bridge/api")
+CARRIES_MONEY = ("bridge/storage", "bridge/payments", "bridge/prices", "bridge/api", "chain/evm")
+KEEPS_TIME = {
+    "bridge/api/auth.py": "how long a key is remembered",
+    "bridge/api/origins.py": "how long an origin is remembered",
+    "bridge/payments/emulator/delivery.py": "when a delivery is due",
+    "bridge/payments/emulator/settings.py": "pauses between deliveries",
+}
+"""Modules whose floats are moments or durations, on lines that cannot say it themselves."""
 
 
 def sources(*folders: str) -> Iterator[Path]:
@@ -61,23 +68,35 @@ def test_every_module_says_why_it_exists():
     assert silent == []
 
 
-@pytest.mark.parametrize("folder", MONEY)
-def test_no_float_touches_money(folder):
-    """No float literal, call or annotation in modules that compute or carry amounts."""
-    found = []
-    for path in sources(folder):
-        for node in ast.walk(ast.parse(path.read_text())):
-            is_literal = isinstance(node, ast.Constant) and type(node.value) is float
-            is_name = isinstance(node, ast.Name) and node.id == "float"
-            if (is_literal or is_name) and not _measures_time(path, node):
-                found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+def floats(path: Path) -> Iterator[int]:
+    """Lines with a float literal or the name ``float``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        is_literal = isinstance(node, ast.Constant) and type(node.value) is float
+        if is_literal or (isinstance(node, ast.Name) and node.id == "float"):
+            yield node.lineno
+
+
+def test_the_rules_of_money_know_no_float_at_all():
+    """Not even for time: the core counts milliseconds."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sources("settlement")
+        for line in floats(path)
+    ]
     assert found == []
 
 
-def _measures_time(path: Path, node: ast.expr) -> bool:
-    """Seconds may be fractions: the line must say that it is about time."""
-    line = path.read_text().splitlines()[node.lineno - 1]
-    return re.search(r"_s\b|_seconds|seconds|timeout|delay|time", line) is not None
+@pytest.mark.parametrize("folder", CARRIES_MONEY)
+def test_a_float_beside_money_is_a_time(folder):
+    """Modules that carry amounts use floats for seconds only, and the line says so."""
+    about_time = re.compile(r"_s\b|seconds|timeout|delay|time|monotonic", re.I)
+    found = []
+    for path in sources(folder):
+        lines = path.read_text().splitlines()
+        if str(path.relative_to(ROOT)) not in KEEPS_TIME:
+            bad = [line for line in floats(path) if not about_time.search(lines[line - 1])]
+            found += [f"{path.relative_to(ROOT)}:{line}" for line in bad]
+    assert found == []
 
 
 def test_tests_patch_nothing():
@@ -93,11 +112,22 @@ def test_tests_patch_nothing():
 
 def test_tests_wait_for_conditions_instead_of_sleeping():
     """A sleep is either too short or too long; only the shared waiting helper may pause."""
-    pattern = re.compile(r"\b(?:time|asyncio|anyio)\.sleep\((?!0\))")
-    helper = ROOT / "tests" / "support" / "waiting.py"
+    may_pause = {
+        ROOT / "tests" / "support" / "waiting.py",
+        ROOT / "tests" / "chain" / "scripted_node.py",  # a node that drips its answer
+    }
     guilty = [
-        str(path.relative_to(ROOT))
+        f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sources("tests")
-        if path not in (helper, Path(__file__)) and pattern.search(path.read_text())
+        if path not in may_pause
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and _pauses(node)
     ]
     assert guilty == []
+
+
+def _pauses(call: ast.Call) -> bool:
+    """``time.sleep(n)``, ``asyncio.sleep(n)``, ``anyio.sleep(n)`` for any n but a literal 0."""
+    is_sleep = isinstance(call.func, ast.Attribute) and call.func.attr == "sleep"
+    yields = call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == 0
+    return is_sleep and not yields

@@ -1,15 +1,13 @@
 """Waiting for a condition, never for a time."""
 
 import os
-import time
 from collections.abc import Callable
+
+from tests.support.waiting import eventually_sync
 
 
 def wait_for(condition: Callable[[], object], what: str, limit_s: float = 10.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}"
-        time.sleep(0.02)
+    eventually_sync(condition, limit_s=limit_s, what=what)
 
 
 def is_running(pid: int) -> bool:
