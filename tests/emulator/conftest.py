@@ -43,14 +43,14 @@ class Bench:
 
     url: str
     http: httpx.Client
-    stripe: stripe.StripeClient
+    backend: stripe.StripeClient
     stripe_js: stripe.StripeClient
     recorder: Recorder
 
     @property
     def v1(self) -> Any:
         """The SDK's services."""
-        return self.stripe.v1
+        return self.backend.v1
 
     @property
     def frontend(self) -> Any:

@@ -41,13 +41,13 @@ def _read(name: str) -> Any:
 
 
 @cache
-def document() -> dict[str, Any]:
+def document() -> Any:
     """Return the OpenAPI document, with OpenAPI's ``nullable`` said in JSON Schema."""
     return _without_nullable(_read("stripe_openapi_subset.json.gz"))
 
 
 @cache
-def fixtures() -> dict[str, Any]:
+def fixtures() -> Any:
     """Return Stripe's example objects by resource."""
     return _read("stripe_fixtures.json.gz")["resources"]
 
@@ -62,7 +62,7 @@ def _without_nullable(node: Any) -> Any:
 
 
 @cache
-def _registry() -> Registry[Any]:
+def _registry() -> Any:
     resource = Resource.from_contents(document(), default_specification=DRAFT202012)
     return Registry().with_resource(_ROOT, resource)
 

@@ -129,7 +129,7 @@ async def test_a_held_answer_outlives_an_impatient_client(bench: Bench) -> None:
     call.cancel()
     assert await count(bench) == 1
     bench.control(f"faults/{fault['id']}/release")
-    again = await eventually(
+    again: Any = await eventually(
         lambda: _or_none(bench.v1.payment_intents.create_async(PARAMS, KEY)), limit_s=5
     )
     assert again.last_response.headers["idempotent-replayed"] == "true"
