@@ -90,6 +90,10 @@ class FundingDesk:
         with hold(self._lock, limit_s=_LOCK_LIMIT_S):
             return await self._finish(treasury, genesis_hash)
 
+    def forget(self) -> None:
+        """Drop what was interrupted: the contract that it was meant for is gone."""
+        self._path.unlink(missing_ok=True)
+
     async def _finish(self, treasury: Treasury, genesis_hash: str) -> Funding | None:
         funding = _read(self._path)
         if funding is None:

@@ -1,0 +1,1 @@
+"""The subcommands of ``tidegate``, one file per group."""

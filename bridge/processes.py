@@ -1,0 +1,98 @@
+"""The two processes of a deployment, run until SIGTERM or SIGINT: ``api`` and ``worker``.
+
+Both end by themselves within seconds when asked, and are ended hard when something inside does
+not: a worker that outlived its supervisor would hold leases that nobody expects.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from bridge.app import create_app, uvicorn_config
+from bridge.bootstrap import database_url, open_ports, open_services, open_wake
+from bridge.settings import Settings, SettingsError
+from bridge.worker import Worker
+
+STOP_LIMIT_S = 15.0
+BACKLOG = 1024
+
+
+def run_api(settings: Settings, port_file: Path | None = None) -> None:
+    """Serve the API. Raises :class:`SettingsError` when its port cannot be had."""
+    listener = _listen(settings.host, settings.port)
+    if port_file is not None:
+        _write_port(port_file, listener.getsockname()[1])
+    uvloop.run(_api(settings, listener))
+
+
+def run_worker(settings: Settings) -> None:
+    """Tick the pipeline."""
+    uvloop.run(_until_asked(lambda stop: _worker(settings, stop)))
+
+
+async def _api(settings: Settings, listener: socket.socket) -> None:
+    async with open_services(settings) as services:
+        config = uvicorn_config(create_app(services), settings.host, settings.port)
+        server = uvicorn.Server(config)
+        # uvicorn stops in order and then raises the signal again; by then it has been obeyed.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        await server.serve(sockets=[listener])
+        _end_hard_later()
+
+
+async def _worker(settings: Settings, stop: asyncio.Event) -> None:
+    wake = await open_wake(database_url(settings))
+    try:
+        async with open_ports(settings) as ports:
+            worker = Worker(ports, wake, tick_ms=settings.tick_ms, sweep_s=settings.sweep_s)
+            await worker.start()
+            ports.log.info("worker_started", networks=sorted(ports.chains))
+            await stop.wait()
+            await worker.stop()
+    finally:
+        await wake.stop()
+
+
+async def _until_asked(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    stop = asyncio.Event()
+
+    def ask() -> None:
+        _end_hard_later()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask)
+    await run(stop)
+
+
+def _end_hard_later() -> None:
+    timer = threading.Timer(STOP_LIMIT_S, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}; set TIDEGATE_PORT to another port"
+        ) from error
+
+
+def _write_port(path: Path, port: int) -> None:
+    """In one step, so that a waiting reader never sees half of it."""
+    draft = path.with_suffix(".tmp")
+    draft.write_text(f"{port}\n")
+    os.replace(draft, path)

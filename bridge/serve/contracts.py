@@ -1,0 +1,100 @@
+"""The demo's keys and contracts: drawn and deployed once, found again by every later run.
+
+The treasury is a development account and owns vault and token; the lane has a key of its own,
+kept in an encrypted file, and may do nothing but pay batches.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from bridge.bootstrap import deployments_path, keystore_folder
+from bridge.settings import Settings
+from chain.deployment import Deployment, Token, load_deployments, save_deployment
+from chain.evm.treasury import DEMO_DOLLAR, DEMO_DOLLAR_SCALE, Treasury
+from chain.local.accounts import dev_accounts
+from chain.network import Network
+from chain.rpc import RpcClient
+from chain.signers import open_signer
+from chain.signers.keystore import create_keystore, read_password
+
+_TREASURY = "treasury.json"
+
+
+def password_file(settings: Settings) -> Path:
+    """Where the keystores' password lies."""
+    return Path(settings.keystore_password_file or keystore_folder(settings) / "password")
+
+
+def ensure_keys(settings: Settings) -> str:
+    """Password, lane key and treasury key, whichever are missing; returns the lane's address.
+
+    Each file appears complete or not at all, so that a kill in between costs nothing.
+    Raises :class:`~chain.errors.SignerError`.
+    """
+    folder = keystore_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not password_file(settings).exists():
+        _write_private(password_file(settings), secrets.token_urlsafe(32))
+    password = read_password(file=password_file(settings))
+    if not (folder / _TREASURY).exists():
+        key = bytes.fromhex(dev_accounts()[0].private_key[2:])
+        _create(folder, password, _TREASURY, key)
+    lanes = sorted(folder.glob("0x*.json"))
+    if lanes:
+        return lanes[0].stem
+    return _create(folder, password, None, None)
+
+
+def open_treasury(settings: Settings, network: Network, rpc: RpcClient) -> Treasury:
+    """The owner's hands on ``network``. Raises :class:`~chain.errors.SignerError`."""
+    path = keystore_folder(settings) / _TREASURY
+    where = {"path": str(path), "password_file": str(password_file(settings))}
+    return Treasury(network, rpc, open_signer("keystore", where))
+
+
+async def ensure_contracts(
+    settings: Settings, treasury: Treasury, lane: str, url: str
+) -> tuple[Deployment, bool]:
+    """The demo's deployment on the chain at ``url``, and whether it had to be made.
+
+    What stands already is used again. The file is written when everything in it works, so an
+    interrupted deployment leaves contracts that nobody knows and that hold nothing.
+    """
+    path, name = deployments_path(settings), treasury.network.name
+    known = load_deployments(path).get(name)
+    is_new = known is None or not await _stands(treasury, known)
+    if known is None or is_new:
+        token = await treasury.deploy_demo_dollar()
+        vault = await treasury.deploy_vault()
+        tokens: tuple[Token, ...] = (Token(DEMO_DOLLAR, DEMO_DOLLAR_SCALE, token),)
+    else:
+        vault, tokens = known.vault, known.tokens
+    await treasury.allow_settler(vault, lane)
+    deployment = Deployment(name, (url,), vault, tokens, (lane,))
+    if deployment != known:
+        save_deployment(path, deployment)
+    return deployment, is_new
+
+
+async def _stands(treasury: Treasury, deployment: Deployment) -> bool:
+    contracts = (deployment.vault, *(token.address for token in deployment.tokens))
+    return all([await treasury.owns(contract) for contract in contracts])
+
+
+def _create(folder: Path, password: str, name: str | None, key: bytes | None) -> str:
+    draft = folder / "new.json"
+    draft.unlink(missing_ok=True)
+    address = create_keystore(draft, password, private_key=key)
+    os.replace(draft, folder / (name or f"{address}.json"))
+    return address
+
+
+def _write_private(path: Path, text: str) -> None:
+    draft = path.with_name(path.name + ".tmp")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
