@@ -4,6 +4,7 @@
 that a request finds nothing left to look up.
 """
 
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,7 @@ def uvicorn_config(app: ASGIApp, host: str, port: int, **options: Any) -> "uvico
     """
     import uvicorn
 
+    logging.getLogger("uvicorn.access").disabled = True
     return uvicorn.Config(
         app,
         host=host,

@@ -105,13 +105,13 @@ def access_log() -> Callable[[AccessLine], None]:
     It skips structlog's processors, whose work would be a tenth of an order's time: an
     :class:`AccessLine` has no field that could hold a secret.
     """
-    target, silent = _Target.stream, _Target.level > logging.INFO
 
     def write(line: AccessLine) -> None:
-        target.write(_encode(line).decode() + "\n")
-        target.flush()
+        if _Target.level <= logging.INFO:
+            _Target.stream.write(_encode(line).decode() + "\n")
+            _Target.stream.flush()
 
-    return (lambda _line: None) if silent else write
+    return write
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:

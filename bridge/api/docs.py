@@ -15,7 +15,7 @@ from litestar import Litestar, MediaType, Request, Router, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
-from litestar.params import Parameter
+from litestar.params import PathParameter
 from litestar.response import Response
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler
@@ -147,7 +147,7 @@ async def openapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=True)
-def docs_asset(name: Annotated[str, Parameter(max_length=64)]) -> Response[bytes]:
+def docs_asset(name: Annotated[str, PathParameter(max_length=64)]) -> Response[bytes]:
     folder = assets_folder()
     if folder is None or name not in ASSETS:
         raise NotFound("no such file")
@@ -168,7 +168,7 @@ async def list_errors() -> list[ErrorCode]:
 
 
 @get("/errors/{code:str}", summary="Explain an error code", tags=["errors"], security=[{}])
-async def get_error(code: Annotated[str, Parameter(max_length=64)]) -> ErrorCode:
+async def get_error(code: Annotated[str, PathParameter(max_length=64)]) -> ErrorCode:
     """Where the ``type`` and ``doc_url`` of a problem document lead."""
     row = catalogue().get(code)
     if row is None:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from bridge.api.auth import caller_of
 from bridge.api.schemas.common import AfterParam, BeforeParam, LimitParam, ListView, list_view
@@ -38,9 +38,9 @@ async def list_entries(
     limit: LimitParam = 10,
     starting_after: AfterParam = None,
     ending_before: BeforeParam = None,
-    order_id: Annotated[str | None, Parameter(query="order", max_length=100)] = None,
-    account: Annotated[Account | None, Parameter(query="account")] = None,
-    asset: Annotated[str | None, Parameter(query="asset", max_length=100)] = None,
+    order_id: Annotated[str | None, QueryParameter(name="order", max_length=100)] = None,
+    account: Annotated[Account | None, QueryParameter(name="account")] = None,
+    asset: Annotated[str | None, QueryParameter(name="asset", max_length=100)] = None,
 ) -> ListView[EntryView]:
     """Newest first; of one order, one account or one asset (``USD``, ``local:DUSD``)."""
     services = services_of(request)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from bridge.api.auth import Caller, caller_of
 from bridge.api.schemas.assets import LimitList, LimitView
@@ -13,7 +13,9 @@ from settlement.money import Asset, Money
 
 CustomerParam = Annotated[
     str | None,
-    Parameter(query="customer", min_length=1, max_length=255, description="Your own reference."),
+    QueryParameter(
+        name="customer", min_length=1, max_length=255, description="Your own reference."
+    ),
 ]
 
 

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any
 
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Response, Stream
 
 from bridge.api.answer import Answer
@@ -39,14 +39,14 @@ from settlement.ports.accepting import AcceptOrder
 WAIT_S_MAX = 10
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.I)
 
-OrderId = Annotated[str, Parameter(max_length=100)]
+OrderId = Annotated[str, PathParameter(max_length=100)]
 ClientSecret = Annotated[
     str | None,
-    Parameter(query="client_secret", max_length=200, description="With a publishable key."),
+    QueryParameter(name="client_secret", max_length=200, description="With a publishable key."),
 ]
 ClientSecretHeader = Annotated[
     str | None,
-    Parameter(header="Tidegate-Client-Secret", description="The same, kept out of the URL."),
+    HeaderParameter(name="Tidegate-Client-Secret", description="The same, kept out of the URL."),
 ]
 PREFER = HeaderDoc(
     "Prefer",
@@ -55,7 +55,7 @@ PREFER = HeaderDoc(
 )
 QueryKey = Annotated[
     str | None,
-    Parameter(query="key", description="A publishable key, for clients that send no headers."),
+    QueryParameter(name="key", description="A publishable key, for clients that send no headers."),
 ]
 
 
@@ -71,7 +71,7 @@ QueryKey = Annotated[
 )
 async def create_order(
     request: Request[Any, Any, Any],
-    data: OrderCreate,
+    data: JSONBody[OrderCreate],
 ) -> Answer[OrderView]:
     """Turn a quote into an order. Durable when answered; never waits for the card network."""
     services, caller = services_of(request), caller_of(request)
@@ -175,8 +175,8 @@ async def list_orders(
     limit: LimitParam = 10,
     starting_after: AfterParam = None,
     ending_before: BeforeParam = None,
-    status: Annotated[Status | None, Parameter(query="status")] = None,
-    customer: Annotated[str | None, Parameter(query="customer", max_length=255)] = None,
+    status: Annotated[Status | None, QueryParameter(name="status")] = None,
+    customer: Annotated[str | None, QueryParameter(name="customer", max_length=255)] = None,
 ) -> ListView[OrderView]:
     """Newest first, by status and by your own customer reference."""
     services, caller = services_of(request), caller_of(request)
@@ -227,9 +227,9 @@ async def order_events(
     client_secret: ClientSecret = None,
     client_secret_header: ClientSecretHeader = None,
     key: QueryKey = None,  # noqa: ARG001  (read by the guard; here for the documentation)
-    last_event_id: Annotated[str | None, Parameter(header="Last-Event-ID")] = None,
-    last_event_id_query: Annotated[str | None, Parameter(query="last_event_id")] = None,
-    stream: Annotated[bool, Parameter(query="stream")] = True,
+    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
+    last_event_id_query: Annotated[str | None, QueryParameter(name="last_event_id")] = None,
+    stream: Annotated[bool, QueryParameter(name="stream")] = True,
 ) -> Response[ListView[EventView]] | Stream:
     """Server-Sent Events until the order is final; a plain list with ``stream=false`` or
     ``Accept: application/json``."""

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.params import JSONBody, PathParameter
 
 from bridge.api.answer import Answer
 from bridge.api.auth import caller_of
@@ -35,7 +35,7 @@ from settlement.errors import NotFound
 )
 async def create_quote(
     request: Request[Any, Any, Any],
-    data: QuoteCreate,
+    data: JSONBody[QuoteCreate],
 ) -> Answer[QuoteView]:
     """Price an amount of fiat or of tokens, every fee its own line."""
     services, caller = services_of(request), caller_of(request)
@@ -54,7 +54,7 @@ async def create_quote(
 )
 async def get_quote(
     request: Request[Any, Any, Any],
-    quote_id: Annotated[str, Parameter(max_length=100)],
+    quote_id: Annotated[str, PathParameter(max_length=100)],
 ) -> QuoteView:
     caller = caller_of(request)
     quote = await services_of(request).queries.quote(caller.tenant_id, quote_id)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, get
-from litestar.params import Parameter
+from litestar.params import PathParameter
 
 from bridge.api.auth import caller_of
 from bridge.api.schemas.settlements import ScreeningView, screening_view
@@ -19,7 +19,7 @@ from settlement.errors import NotFound
 )
 async def get_screening(
     request: Request[Any, Any, Any],
-    screening_id: Annotated[str, Parameter(max_length=100)],
+    screening_id: Annotated[str, PathParameter(max_length=100)],
 ) -> ScreeningView:
     record = await services_of(request).queries.screening(
         caller_of(request).tenant_id, screening_id

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, get
-from litestar.params import Parameter
+from litestar.params import PathParameter
 
 from bridge.api.auth import caller_of
 from bridge.api.schemas.common import AfterParam, BeforeParam, LimitParam, ListView, list_view
@@ -40,7 +40,7 @@ async def list_settlements(
 )
 async def get_settlement(
     request: Request[Any, Any, Any],
-    settlement_id: Annotated[str, Parameter(max_length=100)],
+    settlement_id: Annotated[str, PathParameter(max_length=100)],
 ) -> SettlementView:
     settlement = None
     if is_number(settlement_id):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from bridge.storage.pages import Listing
@@ -36,12 +36,14 @@ Currency = Annotated[
     str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217 code.", examples=["USD"])
 ]
 
-LimitParam = Annotated[int, Parameter(query="limit", ge=1, le=100, description="1 to 100.")]
+LimitParam = Annotated[int, QueryParameter(name="limit", ge=1, le=100, description="1 to 100.")]
 AfterParam = Annotated[
-    str | None, Parameter(query="starting_after", max_length=100, description="Older than this id.")
+    str | None,
+    QueryParameter(name="starting_after", max_length=100, description="Older than this id."),
 ]
 BeforeParam = Annotated[
-    str | None, Parameter(query="ending_before", max_length=100, description="Newer than this id.")
+    str | None,
+    QueryParameter(name="ending_before", max_length=100, description="Newer than this id."),
 ]
 
 
