@@ -113,6 +113,13 @@ contract VaultTest {
         _check(token.balanceOf(ODD) == 0, "a skipped row moves nothing");
     }
 
+    function testSkipsTheZeroAddressOfATokenThatWouldBurn() public {
+        vm.expectEmit(true, true, true, true, address(vault));
+        emit IVault.PayoutSkipped(1, 0);
+        _pay(1, address(token), _rows(address(0), 3, BOB, 2));
+        _check(token.balanceOf(address(vault)) == 998, "nothing is burnt");
+    }
+
     /* PAYMENTS */
 
     function testPaysTokensThatReturnNothingOrTooMuch() public {

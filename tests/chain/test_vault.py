@@ -7,6 +7,7 @@ from tests.chain.world import DOLLAR, NATIVE, Reverted, World, deploy_code, fres
 
 REVERTS = "5f5ffd"
 BURNS_ALL_GAS = "5b5f56"  # an endless loop
+REVERTS_BELOW_40_000_GAS = "5a619c4011600957005b5f5ffd"
 RETURNS_64_KB = "61ffff5ff3"
 SKIP_GAS_MAX = 60_000  # the cap of a native row, and what its call and event cost
 
@@ -132,12 +133,17 @@ def test_too_little_inventory_pays_nobody(world: World) -> None:
 
 
 def test_too_little_gas_reverts_instead_of_skipping(world: World) -> None:
-    """A recipient must not lose a payout because the sender was stingy."""
-    world.stock(DOLLAR)
-    rows = [word(fresh_address(), 1) for _ in range(20)]
-    outcome = world.do(world.pay(1, rows), world.settler, gas=500_000)
-    assert not outcome.succeeded
-    assert world.call(world.vault.functions.batchRoot(1)) == bytes(32)
+    """A recipient must not lose a payout because the sender was stingy, whatever the gas limit."""
+    picky = deploy_code(world, REVERTS_BELOW_40_000_GAS)
+    world.send(world.owner, world.vault.address, "0x", value=100)
+    outcomes = [
+        world.do(world.pay(1 + gas, [word(picky, 1)], token=NATIVE), world.settler, gas=gas)
+        for gas in range(60_000, 260_000, 10_000)
+    ]
+    assert [outcome.skipped() for outcome in outcomes if outcome.succeeded] != []
+    assert not any(outcome.skipped() for outcome in outcomes)
+    assert not outcomes[0].succeeded
+    assert world.call(world.vault.functions.batchRoot(60_001)) == bytes(32)
 
 
 def test_a_withdrawal_that_cannot_be_delivered_reverts(world: World) -> None:
@@ -213,11 +219,12 @@ def test_two_hundred_fresh_recipients_are_paid_in_one_transaction(world: World) 
 
 
 def test_native_coin_is_paid_under_the_zero_address(world: World) -> None:
-    """The chain's own coin goes the same way as a token."""
+    """The chain's own coin goes the same way as a token; none of it is burnt."""
     alice, bob = fresh_address(), fresh_address()
     world.send(world.owner, world.vault.address, "0x", value=100)
-    rows = [word(alice, 30), word(bob, 50)]
+    rows = [word(alice, 30), word(NATIVE, 5), word(world.vault.address, 5), word(bob, 50)]
     outcome = world.do(world.pay(1, rows, token=NATIVE), world.settler)
+    assert outcome.skipped() == [1, 2]
     assert outcome.batch_paid()["paid"] == 80
     assert int(world.rpc("eth_getBalance", bob, "latest"), 16) == 50
     assert int(world.rpc("eth_getBalance", world.vault.address, "latest"), 16) == 20
