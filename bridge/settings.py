@@ -140,7 +140,7 @@ class Settings:
     state_dir: str = _var(
         "TIDEGATE_STATE_DIR",
         _text,
-        ".tidegate",
+        "data",
         "Folder of the embedded database, the local chain and the keystore.",
         "path",
     )

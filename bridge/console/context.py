@@ -1,7 +1,7 @@
 """What every console command needs: settings, and a connection to the deployment's database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -99,7 +99,7 @@ def runs(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     return run
 
 
-def table(rows: list[tuple[str, ...]], heads: tuple[str, ...]) -> str:
+def table(rows: Sequence[tuple[str, ...]], heads: tuple[str, ...]) -> str:
     """Columns as wide as their widest cell."""
     every = [heads, *rows]
     widths = [max(len(row[i]) for row in every) for i in range(len(heads))]

@@ -19,6 +19,7 @@ from bridge.storage.records import KeyKind, Role
 from bridge.storage.store import PostgresStore
 from bridge.treasury.funding import FundingDesk, Goal
 from bridge.treasury.holdings import adopt, between_books, holdings
+from bridge.wording import money
 from chain.deployment import Deployment
 from chain.evm.treasury import DEMO_DOLLAR, DEMO_DOLLAR_SCALE, Treasury
 from chain.registry import load_network
@@ -142,7 +143,7 @@ async def _lost_money(ports: Ports, deployment: Deployment) -> str | None:
     for holding in await holdings(ports.store, ports.chains[NETWORK], deployment):
         if holding.difference_minor < 0:
             missing = Money(-holding.difference_minor, holding.asset)
-            return f"{missing} of {holding.account} are not on the chain: it lost its newest blocks"
+            return f"{money(missing)} of {holding.account} are missing: it lost its newest blocks"
     return None
 
 

@@ -13,7 +13,7 @@ import httpx
 from eth_utils.crypto import keccak
 
 from bridge.serve.sample import Bought, SampleFailed, Shop
-from settlement.money import format_minor
+from bridge.wording import decimal, shown
 
 AGREE_LIMIT_S = 20.0
 _BALANCE_OF = "0x" + keccak(text="balanceOf(address)")[:4].hex()
@@ -109,12 +109,10 @@ async def _chain_rows(receipt: Receipt, bought: Bought, node: Node, token: str) 
     balance = await node.balance_of(token, bought.wallet)
     expected = order["receive"]
     receipt.add("transaction", settled["transaction"])
-    receipt.add("block", f"{block}, {head - block + 1} confirmations, final")
+    receipt.add("block", f"{block}, {shown(head - block + 1, 'confirmation')}, final")
     receipt.add("wallet", bought.wallet)
     scale = len(expected["amount"].partition(".")[2])
-    receipt.add(
-        "  holds", f"{format_minor(balance, scale)} {expected['asset']} (read from the chain)"
-    )
+    receipt.add("  holds", f"{decimal(balance, scale)} {expected['asset']} (read from the chain)")
     receipt.check(int(mined["status"], 16) == 1, "the transaction reverted")
     receipt.check(
         block == settled["block_number"],
@@ -143,13 +141,13 @@ async def _ledger_rows(
     for total in trial["totals"]:
         debits, credits = int(total["debits_posted"]), int(total["credits_posted"])
         scale = _scale(trial, total["asset"])
-        shown = f"{format_minor(debits, scale)} = {format_minor(credits, scale)}"
+        shown = f"{decimal(debits, scale)} = {decimal(credits, scale)}"
         receipt.add("trial balance", f"{total['asset']}: debits {shown} credits")
         receipt.check(debits == credits, f"the ledger does not balance in {total['asset']}")
     receipt.check(trial["balanced"], "the API says that the ledger does not balance")
     if node is not None:
         scale = _scale(trial, asset)
-        ledger, chain = format_minor(booked, scale), format_minor(on_chain, scale)
+        ledger, chain = decimal(booked, scale), decimal(on_chain, scale)
         sign = "=" if booked == on_chain else "≠"
         receipt.add("vault", f"chain {chain} {sign} ledger {ledger} {asset}")
         receipt.check(booked == on_chain, f"vault: the chain holds {chain}, the ledger {ledger}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from bridge import settings as settings_module
 from bridge.locks import LockHeld, hold
-from bridge.serve import demo
+from bridge.serve import demo, telling
 from bridge.serve.backing import Backing, start_backing
 from bridge.serve.folder import (
     DataFolder,
@@ -98,12 +98,12 @@ class _Story:
         begun = time.monotonic()
         secrets = load_or_draw_secrets(folder)
         backing = await start_backing(stack, folder, settings, self._options.chain)
-        self._tell_backing(backing, time.monotonic() - begun)
+        telling.backing(say, backing, time.monotonic() - begun)
         api_url = f"http://127.0.0.1:{port}"
         env, secrets = await self._environment(settings, backing, secrets, port)
         begun = time.monotonic()
         report = await demo.set_up(settings_module.load(env), secrets, backing.chain.url)
-        self._tell_setup(report, time.monotonic() - begun)
+        telling.world(say, report, time.monotonic() - begun)
         begun = time.monotonic()
         processes = Processes(folder, env, say.note)
         await processes.start(stack)
@@ -124,7 +124,7 @@ class _Story:
         secrets: DemoSecrets,
         api_url: str,
     ) -> int:
-        self._tell_keys(secrets, api_url)
+        telling.keys(self._terminal, secrets, api_url)
         if self._options.sample:
             access = _access(settings, secrets, api_url)
             stopped = "" if self._options.once else f"{api_url}/docs   Ctrl-C stops everything"
@@ -154,51 +154,6 @@ class _Story:
             aside = self._folder.chain.with_name(f"chain-{int(time.time())}")
             shutil.move(self._folder.chain, aside)
             self._terminal.note(f"the chain so far is kept as {aside}")
-
-    # What is said along the way ------------------------------------------------------------
-
-    def _tell_backing(self, backing: Backing, elapsed_s: float) -> None:
-        stripe = "local Stripe emulator" if backing.emulator else "Stripe itself (test mode)"
-        database = "embedded PostgreSQL" if backing.database.owned else "PostgreSQL"
-        self._terminal.step(f"{database}, {backing.chain.kind}, {stripe}", elapsed_s)
-        for note in backing.chain.notes:
-            self._terminal.note(note)
-
-    def _tell_setup(self, report: demo.Report, elapsed_s: float) -> None:
-        say, vault = self._terminal, report.deployment.vault
-        if report.replaced is not None:
-            say.note(f"the chain is not the one that was paid on: {report.replaced}")
-            say.note(
-                f"started over on a new instance; {_orders(len(report.refunding))} in flight "
-                f"{'is' if len(report.refunding) == 1 else 'are'} refunded"
-            )
-        if report.stopped is not None:
-            say.note(
-                f"network local is stopped: {report.stopped}; nothing is sent until somebody looks."
-                ' Start over with make run ARGS="--new-chain"'
-            )
-        stock = ", ".join(str(money) for money in report.stocked)
-        done = f"vault {vault}" + (f", stocked with {stock}" if stock else "")
-        say.step(done, elapsed_s)
-        for money in report.adopted:
-            say.note(f"the chain held {money} that the ledger did not know; booked now")
-        self._tell_earlier(report)
-
-    def _tell_earlier(self, report: demo.Report) -> None:
-        say, earlier = self._terminal, report.earlier
-        if earlier.verified:
-            say.row("history", f"{_earlier(earlier.verified)} verified on-chain")
-        if earlier.missing:
-            say.note(f"{_earlier(earlier.missing)} NOT found in the vault: the books disagree")
-        if earlier.on_lost_chain:
-            say.note(
-                f"{_earlier(earlier.on_lost_chain)} completed on a chain instance that is gone"
-            )
-
-    def _tell_keys(self, secrets: DemoSecrets, api_url: str) -> None:
-        self._terminal.title(f"Demo tenant {demo.TENANT} at {api_url}/v1 (docs: {api_url}/docs)")
-        self._terminal.row("secret key", secrets.secret_key)
-        self._terminal.row("publishable key", secrets.publishable_key)
 
 
 async def sample_order(
@@ -260,14 +215,6 @@ def _refuse_live_key(settings: Settings) -> None:
             "STRIPE_API_KEY is a live key: `tidegate serve` sells worthless tokens on a local "
             "chain and takes test keys only; run `tidegate api` and `tidegate worker` instead"
         )
-
-
-def _orders(count: int) -> str:
-    return f"{count} order" if count == 1 else f"{count} orders"
-
-
-def _earlier(count: int) -> str:
-    return f"{count} earlier order" if count == 1 else f"{count} earlier orders"
 
 
 async def _with_signals(story: _Story) -> int:

@@ -8,6 +8,7 @@ from rich.text import Text
 from bridge.serve.sample import Progress
 
 _LABEL_WIDTH = 16
+_STATUS_WIDTH = 18
 
 
 class Terminal:
@@ -34,6 +35,10 @@ class Terminal:
         line = Text("  ✓ ", style="green").append(text, style="default")
         self._out.print(line.append(f"  {elapsed_s:.1f} s", style="dim"))
 
+    def fact(self, text: str) -> None:
+        """Something that was looked up and is right."""
+        self._out.print(Text("  ✓ ", style="green").append(text, style="default"))
+
     def note(self, text: str) -> None:
         """Something that a person should know, though nothing is wrong."""
         self._out.print(Text("  ! ", style="yellow").append(text, style="default"))
@@ -41,7 +46,8 @@ class Terminal:
     def progress(self, progress: Progress) -> None:
         """A status of the sample order as it happens."""
         line = Text(f"  {progress.elapsed_s:7.2f} s  ", style="dim")
-        line.append(f"{progress.status:<18}", style=_colour(progress.status))
+        width = _STATUS_WIDTH if progress.note else 0
+        line.append(f"{progress.status:<{width}}", style=_colour(progress.status))
         self._out.print(line.append(progress.note, style="default"))
 
     def last(self, text: str) -> None:

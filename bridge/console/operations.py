@@ -1,0 +1,86 @@
+"""``tidegate inbox`` and ``tidegate networks``: what waits for a person."""
+
+import click
+
+from bridge.bootstrap import deployments_path
+from bridge.console.context import ACTOR, open_desk, runs, table
+from bridge.wording import shown
+from chain.deployment import load_deployments
+from settlement.errors import NotFound
+from settlement.ports.store import NetworkState
+
+
+@click.group()
+def inbox() -> None:
+    """Provider events that were given up after several attempts."""
+
+
+@inbox.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@runs
+async def list_inbox(limit: int) -> None:
+    """Dead letters, oldest first, and why each was given up."""
+    async with open_desk() as desk:
+        letters = await desk.queries.dead_letters(limit)
+    if not letters:
+        click.echo("no event was given up")
+        return
+    rows = [
+        (
+            d.event.id,
+            d.event.type,
+            f"{d.received_at:%Y-%m-%d %H:%M}",
+            str(d.attempts),
+            d.error or "",
+        )
+        for d in letters
+    ]
+    click.echo(table(rows, ("EVENT", "TYPE", "RECEIVED", "TRIES", "LAST ERROR")))
+
+
+@inbox.command("replay")
+@click.argument("event_ids", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every event that was given up.")
+@runs
+async def replay_inbox(event_ids: tuple[str, ...], every: bool) -> None:
+    """Give events another full set of attempts. A replay has its effect once, like a delivery."""
+    if bool(event_ids) == every:
+        raise click.UsageError("name events, or say --all")
+    async with open_desk() as desk:
+        now = desk.clock.now()
+        count = await desk.queries.replay_inbox(None if every else event_ids, now)
+        if count == 0 and not every:
+            raise NotFound("none of these events was given up; see `tidegate inbox list`")
+        await desk.queries.append_audit(
+            actor=ACTOR, action="inbox.replayed", object_id="inbox", now=now, data={"count": count}
+        )
+    click.echo(f"{shown(count, 'event')} will be worked again")
+
+
+@click.group()
+def networks() -> None:
+    """Chains that this deployment pays on."""
+
+
+@networks.command("list")
+@runs
+async def list_networks() -> None:
+    """Each network of the deployment file: instance, vault, and whether it runs."""
+    async with open_desk() as desk:
+        deployments = load_deployments(deployments_path(desk.settings))
+        states = {name: await desk.store.network(name) for name in deployments}
+    rows = [
+        (name, _instance(states[name]), deployment.vault, _state(states[name]))
+        for name, deployment in sorted(deployments.items())
+    ]
+    click.echo(table(rows, ("NETWORK", "INSTANCE", "VAULT", "STATE")))
+
+
+def _instance(state: NetworkState | None) -> str:
+    return "-" if state is None else str(state.instance)
+
+
+def _state(state: NetworkState | None) -> str:
+    if state is None:
+        return "not registered"
+    return "running" if state.stop_reason is None else f"stopped: {state.stop_reason}"
