@@ -105,10 +105,14 @@ class StripePayments:
         return _refund(await _answer(call))
 
     async def refunds_of(self, intent_id: str) -> Sequence[Refund]:
-        """Oldest first. A charge has few refunds; 100 is Stripe's largest page."""
+        """Oldest first. A charge has few refunds; 100 is Stripe's largest page.
+
+        What a partial capture releases is listed like a refund, but it moved no money: it has
+        no balance transaction. It is left out.
+        """
         params: Any = {"payment_intent": intent_id, "limit": 100}
         page = await _answer(self._client.v1.refunds.list_async(params))
-        return [_refund(item) for item in reversed(page["data"])]
+        return [_refund(item) for item in reversed(page["data"]) if not _is_release(item)]
 
     async def events_since(self, created_at: datetime) -> Sequence[ProviderEvent]:
         """Oldest first; all pages. Stripe keeps events for 30 days."""
@@ -190,10 +194,22 @@ def _intent(data: Mapping[str, Any]) -> Intent:
         authorized_at=_instant(details["created"]) if details.get("paid") else None,
         capture_before=_instant(card["capture_before"]) if card.get("capture_before") else None,
         received_minor=data.get("amount_received") or 0,
-        refunded_minor=details.get("amount_refunded") or 0,
+        refunded_minor=_refunded(details),
         disputed=bool(details.get("disputed")),
         decline_code=failure.get("decline_code") or failure.get("code"),
     )
+
+
+def _refunded(charge: Mapping[str, Any]) -> int:
+    """Captured money that went back; a released part of the hold does not count."""
+    if not charge.get("captured"):
+        return 0
+    released = charge["amount"] - charge["amount_captured"]
+    return int(max(charge["amount_refunded"] - released, 0))
+
+
+def _is_release(refund: Mapping[str, Any]) -> bool:
+    return refund.get("status") == "succeeded" and refund.get("balance_transaction") is None
 
 
 def _status(text: str) -> IntentStatus:

@@ -195,6 +195,20 @@ async def test_a_capture_in_the_dashboard_is_given_back(bridge):
     await bridge.check_books()
 
 
+async def test_a_partial_capture_in_the_dashboard_is_given_back_and_no_more(bridge):
+    """What the capture released is no refund: exactly what was taken goes back."""
+    order_id = await bridge.place()
+    await bridge.pay(order_id)
+    order = await bridge.order(order_id)
+    params = {"amount_to_capture": 4_000}
+    await bridge.stripe.v1.payment_intents.capture_async(str(order.payment_intent_id), params)
+    await bridge.reach(order_id, Status.REFUNDED)
+    refunds = await bridge.ports.payment.refunds_of(str(order.payment_intent_id))
+    assert [refund.amount_minor for refund in refunds] == [4_000]
+    assert await bridge.balance(Account.STRIPE, "USD") == 0
+    await bridge.check_books()
+
+
 async def test_a_dashboard_refund_before_sending_stops_the_tokens(bridge):
     """Seen through the event list alone; refunded once, tokens back in the inventory."""
     wallet = fresh_address()
