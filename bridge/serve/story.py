@@ -32,6 +32,7 @@ from settlement.errors import TidegateError
 
 AMOUNT = "100.00"
 _LOCK_LIMIT_S = 1.0
+_ONE_REQUEST_S = 1.0
 _SWEEP_S_WITHOUT_WEBHOOKS = "2"
 
 
@@ -218,16 +219,20 @@ def _refuse_live_key(settings: Settings) -> None:
 
 
 async def _with_signals(story: _Story) -> int:
-    """The first signal stops everything in order; a second one ends us, and with us the rest."""
+    """The first signal stops everything in order; a later one ends us, and with us the rest.
+
+    ``make`` and ``timeout`` pass one request on twice; the second of these is no impatience.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(story.tell())
-    asked = False
+    asked_at = 0.0
 
     def stop() -> None:
-        nonlocal asked
-        if asked:
+        nonlocal asked_at
+        if asked_at and loop.time() - asked_at > _ONE_REQUEST_S:
             os._exit(130)
-        asked = True
-        task.cancel()
+        if not asked_at:
+            asked_at = loop.time()
+            task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop)

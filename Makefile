@@ -1,0 +1,72 @@
+# Two commands matter: `make run` shows everything, `make test` checks everything.
+# Needs Python 3.11 or newer; Node.js 20 or newer is used where it is there.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+PY := $(VENV)/bin/python
+BASE := $(VENV)/.installed-base
+DEV := $(VENV)/.installed-dev
+# FORCE when the environment's interpreter does not run.
+BROKEN := $(shell scripts/venv-broken $(VENV))
+CODE := benchmarks bridge chain compliance_graph settlement tests
+
+# Anything that make should pass on: make run ARGS=--once
+ARGS ?=
+
+.PHONY: help run setup test check fmt bench migrate contracts pin clean clean-data FORCE
+
+help: ## Show these lines
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
+		| while IFS='|' read -r name text; do printf '%-20s %s\n' "$$name" "$$text"; done
+
+run: $(BASE) ## Start everything and sell a sample order (ARGS=--once stops afterwards)
+	@scripts/node-packages base || true
+	@exec $(VENV)/bin/tidegate serve --with-parent $(ARGS)
+
+setup: $(DEV) ## Prepare .venv with everything that development needs
+	@scripts/node-packages dev || true
+
+test: setup check ## Format, lint, types, import law, and every test
+	@$(PY) -m pytest $(ARGS)
+
+check: $(DEV) ## Format, lint and types alone
+	@$(PY) -m ruff format --check $(CODE)
+	@$(PY) -m ruff check $(CODE)
+	@$(PY) -m mypy
+
+fmt: $(DEV) ## Format the code and fix what lint can fix
+	@$(PY) -m ruff check --fix $(CODE)
+	@$(PY) -m ruff format $(CODE)
+
+bench: $(DEV) ## Compare the accepting route with a bare insert
+	@scripts/node-packages base || true
+	@$(PY) -m benchmarks.accept $(ARGS)
+
+migrate: $(BASE) ## Bring the database to the newest schema
+	@$(VENV)/bin/tidegate migrate
+
+contracts: ## Compile the contracts into contracts/artifacts
+	@scripts/node-packages dev
+	@npm run --silent contracts:build
+
+pin: ## Write requirements/*.txt anew from pyproject.toml
+	@requirements/pin.sh "$$(scripts/find-python)"
+
+clean: ## Remove environments and caches; keeps the data folder
+	@rm -rf $(VENV) node_modules build dist *.egg-info
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+clean-data: ## Remove the demo's data folder: database, chain, keys
+	@rm -rf data
+
+# The stamps are written last: what was interrupted is done again, and an environment whose
+# interpreter is gone is made anew.
+$(BASE): requirements/base.txt pyproject.toml scripts/python-packages $(BROKEN)
+	@scripts/python-packages base $(VENV)
+
+$(DEV): requirements/base.txt requirements/dev.txt pyproject.toml scripts/python-packages $(BROKEN)
+	@scripts/python-packages dev $(VENV)
+
+FORCE:
