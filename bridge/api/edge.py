@@ -16,8 +16,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from bridge import logging
-from bridge.logging import AccessLine
+from bridge.logging import AccessLine, write_access
 from bridge.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
@@ -46,7 +45,7 @@ class Edge:
         self._app = app
         self._metrics = metrics
         self._origin_known = origin_known
-        self._log = logging.access_log() if access_log else None
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -83,7 +82,7 @@ class Edge:
     def _done(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
         route = scope.get("path_template") or "unmatched"
         self._metrics.observe(scope["method"], route, status, seconds)  # type: ignore[typeddict-item]
-        if self._log is None:
+        if not self._access_log:
             return
         caller = state.get("caller")
         line = AccessLine(
@@ -97,7 +96,7 @@ class Edge:
             tenant_id=None if caller is None else caller.tenant_id,
             code=state.get("error_code"),
         )
-        self._log(line)
+        write_access(line)
 
     async def _preflight(self, scope: Scope, send: Send) -> None:
         """https://fetch.spec.whatwg.org/#cors-preflight-fetch; 403 for an unlisted origin."""
