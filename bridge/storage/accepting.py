@@ -20,7 +20,7 @@ from bridge.storage.codec import (
     quote_from,
     token_network_agrees,
 )
-from bridge.storage.database import Part, broken_guard
+from bridge.storage.database import Part, broken_guard, refusing_unstorable_text
 from bridge.storage.orders import apply_on
 from settlement.errors import (
     IdempotencyMismatch,
@@ -186,13 +186,14 @@ class AcceptingPart(Part):
     ) -> Order:
         refused: Exception | None = None
         try:
-            row = await self.pool.fetchrow(
-                _ACCEPT,
-                *(command.order_id, command.tenant_id, command.quote_id, command.customer),
-                *(command.network, command.wallet, command.client_secret, command.return_url),
-                *(dict(command.metadata), now, idempotency.key, idempotency.fingerprint),
-                limits.customer_day_max_minor,
-            )
+            with refusing_unstorable_text():
+                row = await self.pool.fetchrow(
+                    _ACCEPT,
+                    *(command.order_id, command.tenant_id, command.quote_id, command.customer),
+                    *(command.network, command.wallet, command.client_secret),
+                    *(command.return_url, dict(command.metadata), now),
+                    *(idempotency.key, idempotency.fingerprint, limits.customer_day_max_minor),
+                )
             if row is not None:
                 return order_from(row)
         except (asyncpg.UniqueViolationError, asyncpg.CheckViolationError) as error:

@@ -1,13 +1,14 @@
 """The pool, and what every part of the store shares: JSON, error translation, retries."""
 
+import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
 import asyncpg
 
-from settlement.errors import InsufficientInventory, InvariantBroken, TidegateError
+from settlement.errors import InsufficientInventory, InvalidInput, InvariantBroken, TidegateError
 
 T = TypeVar("T")
 
@@ -63,6 +64,30 @@ def broken_guard(error: Exception) -> TidegateError:
     if name == "ledger_accounts_guard":
         return InsufficientInventory("an account would give out more than it has")
     return InvariantBroken(f"the database refused: {name or error}")
+
+
+def storable(value: Any) -> Any:
+    """A provider's JSON without what PostgreSQL cannot hold: NUL and half surrogate pairs.
+
+    One such character in somebody's free text must not keep an event from being stored.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {storable(name): storable(item) for name, item in value.items()}
+    return [storable(item) for item in value] if isinstance(value, list) else value
+
+
+@contextlib.contextmanager
+def refusing_unstorable_text() -> Iterator[None]:
+    """A caller's text with a NUL or half a surrogate pair is the caller's mistake.
+
+    Raises :class:`~settlement.errors.InvalidInput`.
+    """
+    try:
+        yield
+    except (asyncpg.DataError, UnicodeEncodeError) as error:
+        raise InvalidInput("a text has characters that cannot be stored") from error
 
 
 async def retrying(work: Callable[[], Awaitable[T]]) -> T:

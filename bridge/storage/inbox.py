@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from bridge.storage.codec import inbox_item_from
-from bridge.storage.database import Part, retrying
+from bridge.storage.database import Part, retrying, storable
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.store import InboxItem
 
@@ -61,9 +61,9 @@ class InboxPart(Part):
             {
                 "id": event.id,
                 "type": event.type,
-                "intent_id": event.intent_id,
-                "order_id": event.order_id,
-                "body": dict(event.body),
+                "intent_id": storable(event.intent_id),
+                "order_id": storable(event.order_id),
+                "body": storable(dict(event.body)),
                 "created_at": event.created_at.isoformat(),
             }
             for event in events

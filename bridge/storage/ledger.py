@@ -30,8 +30,9 @@ BOOKING_CTES = f"""
         -- What is no longer pending stays as it is: resolving twice changes nothing.
         UPDATE ledger_entries e SET state = r.state
         FROM resolution r
-        WHERE e.tenant_id = r.tenant_id AND e.source = r.source AND e.event = r.event
-          AND e.state = 'pending'
+        WHERE e.source = r.source AND e.event = r.event AND e.state = 'pending'
+          -- Says the same as "=", but cannot lead the planner to a tenant's whole journal.
+          AND e.tenant_id IS NOT DISTINCT FROM r.tenant_id
         RETURNING e.tenant_id, e.debit, e.credit, e.asset, e.asset_scale, e.amount_minor, e.state
     ), movement AS (
         SELECT tenant_id, debit, credit, asset, asset_scale,

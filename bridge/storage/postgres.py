@@ -19,12 +19,10 @@ import contextlib
 import fcntl
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import threading
@@ -34,8 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from bridge.storage.launcher import CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-from settlement.errors import TidegateError
+from bridge.storage.server_user import FolderUnusable, Identity, PostgresError, identity_for
 
 USER = "tidegate"
 DATABASE = "tidegate"
@@ -43,21 +40,11 @@ _MAJOR = "18"
 _LOOPBACK = "127.0.0.1"
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _LOG_BYTES_MAX = 10_000_000
-_SERVICE_USERS = ("tidegate", "postgres", "nobody")
-
-
-class PostgresError(TidegateError):
-    """The embedded server cannot be used; the message says what to do."""
-
-    code = "postgres_error"
+_PORT_TRIES = 4
 
 
 class PostgresMissing(PostgresError):
     """This installation has no server binaries for this platform."""
-
-
-class FolderUnusable(PostgresError):
-    """The data folder belongs to somebody else, or to another major version."""
 
 
 class PostgresNotStarted(PostgresError):
@@ -73,7 +60,7 @@ class Server:
     owned: bool
     pid: int
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
-    _hold: "IO[str] | None" = field(default=None, repr=False)
+    hold: "IO[str] | None" = field(default=None, repr=False)
 
     def dsn_for(self, database: str) -> str:
         """The same server, another database."""
@@ -83,20 +70,12 @@ class Server:
         """End an owned server (fast shutdown, then immediate); leave another's alone."""
         if self._process is None:
             return
-        _end(self.pid, self._process.poll, limit_s)
+        if self._process.poll() is None:
+            _end(self.pid, self._process.poll, limit_s)
         self._process = None
         atexit.unregister(self.stop)
-        if self._hold is not None:
-            self._hold.close()
-
-
-@dataclass(frozen=True)
-class _Identity:
-    """Whom the server runs as: ``uid`` -1 is ourselves; ``capability`` is the launcher's."""
-
-    uid: int = -1
-    gid: int = -1
-    capability: int = 0
+        if self.hold is not None:
+            self.hold.close()
 
 
 def use_or_start(database_url: str | None, folder: Path) -> Server:
@@ -119,23 +98,25 @@ def start(
     folder = folder.expanduser().resolve()
     binaries = _binaries()
     _make_folder(folder)
-    with (folder / "start.lock").open("a") as lock:
+    with (folder / "start.lock").open("a") as lock, contextlib.ExitStack() as on_failure:
         _lock(lock, limit_s)
         cluster = folder / "cluster"
-        hold = (folder / "owner.lock").open("a")
+        hold = on_failure.enter_context((folder / "owner.lock").open("a"))
         owner_is_gone = _try_lock(hold)
         running = _running(cluster)
         if running and not owner_is_gone:
-            hold.close()
             return _join(folder, running, limit_s)
         if running:
             _end(running, lambda: None if _running(cluster) else 0, limit_s)
-        identity = _identity(cluster, binaries)
+        identity = identity_for(cluster, binaries)
         if not (cluster / "PG_VERSION").exists():
             _create(folder, binaries, identity, fsync)
         _check_version(cluster)
         (cluster / "postmaster.pid").unlink(missing_ok=True)  # of a run that was killed
-        return _launch(folder, binaries, identity, hold, port, fsync, limit_s)
+        server = _launch(folder, binaries, identity, port, fsync, limit_s)
+        server.hold = hold
+        on_failure.pop_all()  # it worked: the lock is held for as long as the server is ours
+        return server
 
 
 def _binaries() -> Path:
@@ -179,49 +160,7 @@ def _wait(ready: Callable[[], bool], limit_s: float) -> bool:
     return True
 
 
-# Who runs it ---------------------------------------------------------------------------------
-
-
-def _identity(cluster: Path, binaries: Path) -> _Identity:
-    """Existing data decides the user; new data made by root goes to a service user."""
-    owner = cluster.stat().st_uid if cluster.exists() else None
-    if os.geteuid() != 0:
-        if owner not in (None, os.geteuid()):
-            raise FolderUnusable(f"{cluster} belongs to user {owner}; run as that user or as root")
-        return _Identity()
-    entry = pwd.getpwuid(owner) if owner else _service_user()
-    return _Identity(entry.pw_uid, entry.pw_gid, _capability(cluster, binaries))
-
-
-def _service_user() -> pwd.struct_passwd:
-    for name in _SERVICE_USERS:
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise FolderUnusable("PostgreSQL refuses to run as root, and there is no other user to run it")
-
-
-def _capability(cluster: Path, binaries: Path) -> int:
-    """What the server needs to reach its folders: usually nothing."""
-    parents = {*cluster.parents, *binaries.parents, binaries}
-    program = (binaries / "postgres").stat().st_mode
-    readable = stat.S_IROTH | stat.S_IXOTH
-    if program & readable != readable:
-        return CAP_DAC_OVERRIDE
-    if all(parent.stat().st_mode & stat.S_IXOTH for parent in parents):
-        return 0
-    held = _permitted_capabilities()
-    return CAP_DAC_READ_SEARCH if held & (1 << CAP_DAC_READ_SEARCH) else CAP_DAC_OVERRIDE
-
-
-def _permitted_capabilities() -> int:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("CapPrm:"):
-                return int(line.split()[1], 16)
-    return 0
-
-
-def _command(identity: _Identity, death_signal: int, arguments: Sequence[str]) -> list[str]:
+def _command(identity: Identity, death_signal: int, arguments: Sequence[str]) -> list[str]:
     settings = (os.getpid(), identity.uid, identity.gid, identity.capability, int(death_signal))
     head = [sys.executable, "-I", "-S", str(_LAUNCHER)]
     return [*head, *map(str, settings), *arguments]
@@ -230,7 +169,7 @@ def _command(identity: _Identity, death_signal: int, arguments: Sequence[str]) -
 # Data ----------------------------------------------------------------------------------------
 
 
-def _create(folder: Path, binaries: Path, identity: _Identity, fsync: bool) -> None:
+def _create(folder: Path, binaries: Path, identity: Identity, fsync: bool) -> None:
     """Make the data aside and rename it into place: a killed first run leaves nothing half-made."""
     fresh = folder / "cluster.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -337,18 +276,29 @@ def _end(pid: int, exit_status: Callable[[], int | None], limit_s: float) -> Non
 def _launch(
     folder: Path,
     binaries: Path,
-    identity: _Identity,
-    hold: IO[str],
+    identity: Identity,
     port: int | None,
     fsync: bool,
     limit_s: float,
 ) -> Server:
+    """Start on ``port``; on a free one, again when somebody took it between our look and now."""
+    for _ in range(_PORT_TRIES - 1):
+        try:
+            return _launch_on(port or _free_port(), folder, binaries, identity, fsync, limit_s)
+        except PostgresNotStarted as error:
+            if port or "could not bind" not in str(error):
+                raise
+    return _launch_on(port or _free_port(), folder, binaries, identity, fsync, limit_s)
+
+
+def _launch_on(
+    port: int, folder: Path, binaries: Path, identity: Identity, fsync: bool, limit_s: float
+) -> Server:
     cluster = folder / "cluster"
-    chosen = port or _free_port()
-    arguments = [str(binaries / "postgres"), "-D", str(cluster), *_settings(chosen, fsync)]
+    arguments = [str(binaries / "postgres"), "-D", str(cluster), *_settings(port, fsync)]
     command = _command(identity, signal.SIGINT, arguments)
     process = _spawn(command, folder / "server.log")
-    server = Server(_dsn(folder, chosen), folder, True, process.pid, process, hold)
+    server = Server(_dsn(folder, port), folder, True, process.pid, process)
     atexit.register(server.stop)
     ended_or_ready = _wait(
         lambda: process.poll() is not None or _ready_port(cluster, process.pid) > 0, limit_s
@@ -357,7 +307,7 @@ def _launch(
         return server
     server.stop()
     log = (folder / "server.log").read_text(errors="replace")[-2_000:]
-    raise PostgresNotStarted(f"PostgreSQL did not start in {folder} (port {chosen}):\n{log}")
+    raise PostgresNotStarted(f"PostgreSQL did not start in {folder} (port {port}):\n{log}")
 
 
 def _settings(port: int, fsync: bool) -> list[str]:

@@ -6,10 +6,11 @@ import asyncpg
 import pytest
 
 from bridge.storage.store import PostgresStore
+from settlement.errors import InvalidInput
 from settlement.ledger import journal
 from settlement.order import Status
 from settlement.transitions import move
-from tests.support.builders import NOW, Scene
+from tests.support.builders import AMPLE, NOW, Scene, key, provider_event
 
 
 async def refused(store: PostgresStore, statement: str, *values: Any) -> str:
@@ -129,3 +130,28 @@ async def test_a_guarded_account_cannot_give_out_more_than_it_has(
     await Scene(postgres_store).fund(5)
     statement = "UPDATE ledger_accounts SET credits_pending = 6 WHERE guarded"
     assert "ledger_accounts_guard" in await refused(postgres_store, statement)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "half a pair \ud83d"])
+async def test_text_that_cannot_be_stored_is_the_callers_mistake(
+    postgres_store: PostgresStore, text: str
+) -> None:
+    """In the customer's name as in the metadata; the quote stays free."""
+    scene = Scene(postgres_store)
+    quote = await scene.saved_quote()
+    for change in ({"customer": text}, {"metadata": {"note": text}}):
+        with pytest.raises(InvalidInput):
+            await postgres_store.accept(scene.command(quote, **change), AMPLE, key(), NOW)
+    assert await postgres_store.accept(scene.command(quote), AMPLE, key(), NOW)
+
+
+async def test_a_providers_odd_characters_do_not_keep_its_event_out(
+    postgres_store: PostgresStore,
+) -> None:
+    """Stored with a replacement character: the event is a hint, its text is not evidence."""
+    body = {"name": "a\0b", "list": ["\ud83d", 1], "escaped": "\\u0000"}
+    event = provider_event("evt_1", body=body, order_id="ord\0")
+    assert await postgres_store.receive([event], NOW) == 1
+    [item] = await postgres_store.claim_inbox(NOW, limit=1, lease_ms=1)
+    assert item.event.body == {"name": "a\ufffdb", "list": ["?", 1], "escaped": "\\u0000"}
+    assert item.event.order_id == "ord\ufffd"

@@ -50,7 +50,7 @@ class LedgerEntry(SQLModel, table=True):
         one_of("state", EntryState, "ledger_entries_state"),
         CheckConstraint("debit <> credit", name="ledger_entries_two_sides"),
         CheckConstraint("amount_minor > 0", name="ledger_entries_positive"),
-        Index("ledger_entries_business_key", "tenant_id", "source", "event", "line", unique=True),
+        Index("ledger_entries_business_key", "source", "event", "line", "tenant_id", unique=True),
         {"postgresql_with": {"fillfactor": "90"}},
     )
 

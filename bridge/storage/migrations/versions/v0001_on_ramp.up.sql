@@ -232,7 +232,7 @@ CREATE TABLE ledger_entries (
     CONSTRAINT ledger_entries_positive CHECK (amount_minor > 0)
 ) WITH (fillfactor = 90);
 
-CREATE UNIQUE INDEX ledger_entries_business_key ON ledger_entries (tenant_id, source, event, line);
+CREATE UNIQUE INDEX ledger_entries_business_key ON ledger_entries (source, event, line, tenant_id);
 
 -- Chains and what is sent to them
 
