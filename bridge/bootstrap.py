@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from bridge import logging
 from bridge.api.errors import WebhookInvalid
@@ -19,7 +20,7 @@ from bridge.prices.static import StaticPrices
 from bridge.settings import Settings, SettingsError
 from bridge.storage.queries import Queries
 from bridge.storage.store import PostgresStore
-from bridge.storage.wake import Wake
+from bridge.storage.wake import WORK, Wake, somebody_listens
 from chain.deployment import Deployment, load_deployments
 from chain.evm.addresses import normalize_address
 from chain.evm.client import EvmChain
@@ -83,8 +84,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             verify_webhook=webhook_verifier(settings),
             clock=clock,
             metrics=Metrics(),
-            probes={},
+            probes={"worker": partial(no_worker, store.pool)},
         )
+
+
+async def no_worker(pool: Any) -> str | None:
+    """A worker is whoever listens for work: it starts to when it is ready to tick."""
+    return None if await somebody_listens(pool, WORK) else "no worker is running"
 
 
 async def open_wake(url: str) -> Wake:

@@ -74,12 +74,12 @@ class Worker:
     async def start(self) -> None:
         """Verify every network, then begin to tick."""
         await self.verify()
-        self._wake.listen([WORK], lambda _channel: self.pulse())
         for stage in self._stages:
             self._every(stage.beat, self._tick_ms / 1000)
         self._every(self.verify, VERIFY_S)
         self._every(self.sweep, self._sweep_s)
         self._scheduler.start()
+        self._wake.listen([WORK], lambda _channel: self.pulse())
         self.pulse()
 
     async def stop(self) -> None:

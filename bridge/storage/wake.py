@@ -17,6 +17,10 @@ WORK = "tidegate_work"
 EVENTS = "tidegate_events"
 """Order events were written: streams may have something to send."""
 
+_LISTENS = """
+    SELECT EXISTS (SELECT FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = $1)
+"""
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 
@@ -62,7 +66,7 @@ class Wake:
         self._tasks.append(asyncio.create_task(work))
 
     async def _send_forever(self) -> None:
-        await _with_connections(self._dsn, self._send)
+        await _with_connections(self._dsn, self._send, "tidegate-notifies")
 
     async def _send(self, connection: Any) -> None:
         while True:
@@ -90,17 +94,26 @@ class Wake:
                 callback(channel)
             await _closed(connection)
 
-        await _with_connections(self._dsn, listen)
+        await _with_connections(self._dsn, listen, _listener_name(channels[0]))
 
 
-async def _with_connections(dsn: str, work: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+async def somebody_listens(pool: Any, channel: str) -> bool:
+    """Whether any process listens on ``channel`` (as its first one) in this database now."""
+    return bool(await pool.fetchval(_LISTENS, _listener_name(channel)))
+
+
+def _listener_name(channel: str) -> str:
+    return f"tidegate-listens:{channel}"
+
+
+async def _with_connections(
+    dsn: str, work: Callable[[Any], Coroutine[Any, Any, None]], name: str
+) -> None:
     """Run ``work`` on one connection after another, for ever, with growing pauses."""
     pause_s = _FIRST_PAUSE_S
     while True:
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection = await asyncpg.connect(
-                dsn, server_settings={"application_name": "tidegate-wake"}
-            )
+            connection = await asyncpg.connect(dsn, server_settings={"application_name": name})
             pause_s = _FIRST_PAUSE_S
             try:
                 await work(connection)
