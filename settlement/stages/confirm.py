@@ -64,10 +64,11 @@ async def _follow(
             return await _unmine(ports, lane, batch, now)
         await _remind(ports, chain, lane, batch, now)
         return 0
-    if batch.status is BatchStatus.SENT or batch.block_hash != inclusion.block_hash:
+    is_news = batch.status is BatchStatus.SENT or batch.block_hash != inclusion.block_hash
+    if is_news:
         batch = await _mine(ports, lane, batch, inclusion, now)
     if not await _is_final(chain, inclusion, head):
-        return 0
+        return int(is_news)
     orders = await ports.store.in_batch(batch.id)
     await ports.store.apply_batch(lane, conclude(batch, orders, inclusion, chain, now), now)
     ports.log.info("batch_final", batch_id=batch.id, succeeded=inclusion.succeeded)
