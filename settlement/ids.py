@@ -5,10 +5,13 @@ milliseconds, then 80 random bits, written as 26 characters of Crockford's base 
 creation, which keeps indexes compact and makes cursors stable.
 """
 
+import base64
 import secrets
 import time
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_CROCKFORD = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz"
+)
 _LENGTH = 26
 
 OrderId = str
@@ -21,11 +24,9 @@ TxRef = str
 def new_id(prefix: str) -> str:
     """Return ``prefix_`` and 26 characters; unique without coordination, sorted by time."""
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    characters = []
-    for _ in range(_LENGTH):
-        characters.append(_ALPHABET[value & 31])
-        value >>= 5
-    return f"{prefix}_{''.join(reversed(characters))}"
+    # 20 bytes are 32 characters of RFC 4648's base 32; the value's 130 bits are the last 26.
+    characters = base64.b32encode(value.to_bytes(20, "big"))[-_LENGTH:].translate(_CROCKFORD)
+    return f"{prefix}_{characters.decode()}"
 
 
 def new_client_secret(order_id: OrderId) -> str:

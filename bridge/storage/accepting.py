@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from bridge.storage.codec import (
+    lines_from,
     lines_json,
     order_from,
     quote_from,
@@ -35,8 +36,8 @@ from settlement.errors import (
 )
 from settlement.ids import OrderId, TenantId
 from settlement.limits import Limits
-from settlement.money import Money
-from settlement.order import HoldReason, Order, Status
+from settlement.money import Asset, Money
+from settlement.order import Direction, HoldReason, Order, Status
 from settlement.ports.accepting import AcceptOrder, Idempotency
 from settlement.quote import Quote
 from settlement.transitions import CANCELABLE, void
@@ -76,7 +77,7 @@ _ACCEPT = """
            fiat, fiat_scale, gross_minor, token, token_scale, token_minor, lines,
            $7, $10, expires_at, $10, $8, $9
     FROM offer
-    RETURNING *
+    RETURNING fiat, fiat_scale, gross_minor, token, token_scale, token_minor, lines, expires_at
 """
 
 _KEY = "SELECT * FROM idempotency_keys WHERE tenant_id = $1 AND key = $2"
@@ -100,6 +101,36 @@ _REMEMBER = """
     WHERE k.tenant_id = $1 AND k.key = $2 AND o.id = $3
     RETURNING k.response
 """
+
+
+def _new_order(command: AcceptOrder, offer: Any, now: datetime) -> Order:
+    """The order that was just inserted: the command, and what its quote offered.
+
+    Only the quote's columns come back from the statement: reading forty columns of our own would
+    cost a sixth of the whole acceptance.
+    """
+    network = command.network
+    return Order(
+        id=command.order_id,
+        tenant_id=command.tenant_id,
+        direction=Direction.ON_RAMP,
+        status=Status.AWAITING_PAYMENT,
+        quote_id=command.quote_id,
+        customer=command.customer,
+        wallet=command.wallet,
+        network=network,
+        gross=Money(int(offer["gross_minor"]), Asset(offer["fiat"], offer["fiat_scale"])),
+        token=Money(
+            int(offer["token_minor"]), Asset(offer["token"], offer["token_scale"], network)
+        ),
+        lines=lines_from(offer["lines"]),
+        client_secret=command.client_secret,
+        created_at=now,
+        expires_at=offer["expires_at"],
+        due_at=now,
+        return_url=command.return_url,
+        metadata=dict(command.metadata),
+    )
 
 
 def as_accepted(order: Order) -> Order:
@@ -195,7 +226,7 @@ class AcceptingPart(Part):
                     *(idempotency.key, idempotency.fingerprint, limits.customer_day_max_minor),
                 )
             if row is not None:
-                return order_from(row)
+                return _new_order(command, row, now)
         except (asyncpg.UniqueViolationError, asyncpg.CheckViolationError) as error:
             refused = error
         return await self._explain(command, limits, idempotency, now, refused)

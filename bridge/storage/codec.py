@@ -59,7 +59,7 @@ def asset_from_id(asset_id: str, scale: int) -> Asset:
     return Asset(code, scale, network if colon else None)
 
 
-def _lines(value: Iterable[Iterable[Any]]) -> tuple[Line, ...]:
+def lines_from(value: Iterable[Iterable[Any]]) -> tuple[Line, ...]:
     return tuple(Line(LineKind(kind), int(amount)) for kind, amount in value)
 
 
@@ -82,7 +82,7 @@ def order_from(row: Row) -> Order:
         token=Money(
             int(row["token_minor"]), Asset(row["token"], row["token_scale"], row["network"])
         ),
-        lines=_lines(row["lines"]),
+        lines=lines_from(row["lines"]),
         client_secret=row["client_secret"],
         created_at=_sure(row["created_at"]),
         expires_at=_sure(row["expires_at"]),
@@ -117,7 +117,7 @@ def quote_from(row: Row) -> Quote:
         token=Money(
             int(row["token_minor"]), Asset(row["token"], row["token_scale"], row["network"])
         ),
-        lines=_lines(row["lines"]),
+        lines=lines_from(row["lines"]),
         rate=Fraction(row["rate"]),
         created_at=row["created_at"],
         expires_at=row["expires_at"],
