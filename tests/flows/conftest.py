@@ -1,4 +1,4 @@
-"""One PostgreSQL server, one chain and one Stripe emulator for all flows; a fresh rest for each."""
+"""One chain and one Stripe emulator for all flows; a fresh deployment for each."""
 
 import os
 import sys
@@ -6,41 +6,30 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from bridge.storage import migrate, postgres
+from bridge.storage import postgres
 from chain.local.anvil import AnvilOptions, find_anvil
 from chain.local.launcher import start_local_chain
 from chain.local.local_chain import LocalChain
 from chain.local.process import ChildProcess
 from tests.chain.world import World
 from tests.flows.bridge import Bridge, open_bridge
+from tests.support.postgres import execute
 
 needs_anvil = pytest.mark.skipif(
     find_anvil() is None, reason="anvil is absent: needs Node.js and `npm ci --omit=dev`"
 )
 
 
-@pytest.fixture(scope="session")
-def flow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
-    """A real server with a migrated template database."""
-    server = postgres.start(tmp_path_factory.mktemp("postgres"), fsync=False)
-    migrate.upgrade(server.dsn)
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-async def flow_dsn(flow_server: postgres.Server) -> str:
+async def flow_dsn(postgres_server: postgres.Server, database_template: str) -> AsyncIterator[str]:
     """A migrated database of the test's own, copied from the template."""
     name = f"flow_{uuid.uuid4().hex[:12]}"
-    admin = await asyncpg.connect(flow_server.dsn_for("postgres"))
-    try:
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{postgres.DATABASE}"')
-    finally:
-        await admin.close()
-    return flow_server.dsn_for(name)
+    copy = f"CREATE DATABASE {name} TEMPLATE {database_template} STRATEGY FILE_COPY"
+    await execute(postgres_server.dsn, copy)
+    yield postgres_server.dsn_for(name)
+    await execute(postgres_server.dsn, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
