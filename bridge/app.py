@@ -97,7 +97,7 @@ def create_app(services: Services) -> Litestar:
         state=State(
             {
                 "services": services,
-                "key_ring": auth.KeyRing(services.queries),
+                "key_ring": auth.KeyRing(services.queries, services.settings.mode),
                 "hub": Hub(services.wake),
             }
         ),

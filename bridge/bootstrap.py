@@ -4,7 +4,7 @@
 API what its handlers need. Both close what they opened.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import resources
@@ -44,7 +44,7 @@ async def open_ports(settings: Settings, *, policy: Policy | None = None) -> Asy
         store = await PostgresStore.connect(database_url(settings), 2, settings.database_pool)
         stack.push_async_callback(store.close)
         deployments = load_deployments(deployments_path(settings))
-        networks = {name: load_network(name) for name in deployments}
+        networks = _networks(settings, deployments)
         chains = {}
         for name, deployment in deployments.items():
             chains[name] = open_chain(networks[name], deployment, signers(settings, deployment))
@@ -71,7 +71,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         wake = await open_wake(url)
         stack.push_async_callback(wake.stop)
         deployments = load_deployments(deployments_path(settings))
-        networks = {name: load_network(name) for name in deployments}
+        networks = _networks(settings, deployments)
         clock = SystemClock()
         yield Services(
             settings=settings,
@@ -86,6 +86,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             metrics=Metrics(),
             probes={"worker": partial(no_worker, store.pool)},
         )
+
+
+def _networks(settings: Settings, names: Iterable[str]) -> dict[str, Network]:
+    """The facts of every deployed network. Raises :class:`SettingsError` for toys in live mode."""
+    networks = {name: load_network(name) for name in names}
+    toys = [name for name, network in networks.items() if network.local]
+    if toys and settings.mode == "live":
+        raise SettingsError(f"TIDEGATE_MODE: live, but {', '.join(toys)} is a local chain")
+    return networks
 
 
 async def no_worker(pool: Any) -> str | None:
@@ -133,9 +142,14 @@ def database_url(settings: Settings) -> str:
 
 
 def open_payments(settings: Settings) -> PaymentPort:
-    """Stripe, or whatever speaks its API at ``STRIPE_API_BASE``."""
+    """Stripe, or whatever speaks its API at ``STRIPE_API_BASE``.
+
+    Raises :class:`SettingsError` for a key of the other mode: real money never moves by mistake.
+    """
     if settings.stripe_api_key is None:
         raise SettingsError("STRIPE_API_KEY: set it, or run the emulator with `tidegate serve`")
+    if ("_live_" in settings.stripe_api_key) is not (settings.mode == "live"):
+        raise SettingsError(f"STRIPE_API_KEY: not a {settings.mode} key; see TIDEGATE_MODE")
     return StripePayments(settings.stripe_api_key, api_base=settings.stripe_api_base)
 
 
@@ -167,7 +181,9 @@ def deployments_path(settings: Settings) -> Path:
 
 
 def list_paths(settings: Settings) -> list[Path]:
-    """The configured address lists, or the demo's."""
+    """The configured address lists, or the demo's. Raises :class:`SettingsError` in live mode."""
+    if settings.mode == "live" and not settings.address_lists:
+        raise SettingsError("TIDEGATE_ADDRESS_LISTS: live mode needs real sanctions lists")
     if settings.address_lists:
         return [Path(text) for text in settings.address_lists]
     demo = resources.files("compliance_graph") / "artifacts" / "demo_sanctions.csv"

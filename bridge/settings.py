@@ -155,6 +155,15 @@ class Settings:
         "TIDEGATE_ACCESS_LOG", _flag, "true", "One log line per request: true or false.", "flag"
     )
 
+    mode: str = _var(
+        "TIDEGATE_MODE",
+        _choice("test", "live"),
+        "test",
+        "test or live: which tenants and Stripe keys are accepted; live refuses local chains and "
+        "the demo's address list.",
+        "choice",
+    )
+
     # Storage
     database_url: str | None = _secret(
         "DATABASE_URL",
@@ -225,7 +234,7 @@ class Settings:
         _words,
         "",
         "Address lists (CSV: asset, address, action) with a veto, comma-separated; empty: a demo "
-        "list of invented addresses, refused on live tenants' deployments.",
+        "list of invented addresses, refused in live mode.",
         "list",
     )
 

@@ -91,8 +91,9 @@ class KeyRing:
     Unknown keys are not kept, so that nobody can push out the known ones by guessing.
     """
 
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, mode: str) -> None:
         self._queries = queries
+        self._mode = mode
         self._kept: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
 
     async def caller(self, token: str) -> Caller:
@@ -118,6 +119,8 @@ class KeyRing:
             raise Unauthorized("this API key is not known")
         if (match.group(2) == "live") is not login.tenant.livemode:
             raise ModeMismatch("a test key works on test data only, a live key on live data only")
+        if login.tenant.livemode is not (self._mode == "live"):
+            raise ModeMismatch(f"this deployment serves {self._mode} keys only")
         return Caller(login, PUBLISHABLE if kind is KeyKind.PUBLISHABLE else login.key.role)
 
 

@@ -1,0 +1,57 @@
+"""Test and live never meet: keys, chains and lists of the wrong kind stop the start."""
+
+from pathlib import Path
+
+import pytest
+
+from bridge.bootstrap import list_paths, open_payments, open_ports, open_services
+from bridge.settings import SettingsError, load
+from chain.deployment import Deployment, save_deployment
+
+
+@pytest.mark.parametrize(
+    ("mode", "key"),
+    [
+        ("test", "sk_live_wiring"),
+        ("test", "rk_live_wiring"),
+        ("live", "sk_test_wiring"),
+        ("live", ""),
+    ],
+)
+def test_refuses_a_stripe_key_of_the_other_mode(mode, key):
+    """Real money never moves because a variable was copied."""
+    settings = load({"TIDEGATE_MODE": mode, "STRIPE_API_KEY": key})
+    with pytest.raises(SettingsError, match="STRIPE_API_KEY"):
+        open_payments(settings)
+
+
+@pytest.mark.parametrize(("mode", "key"), [("test", "sk_test_wiring"), ("live", "sk_live_wiring")])
+def test_takes_a_stripe_key_of_its_own_mode(mode, key):
+    """The two halves fit."""
+    assert open_payments(load({"TIDEGATE_MODE": mode, "STRIPE_API_KEY": key})) is not None
+
+
+def test_live_mode_refuses_to_screen_by_invented_addresses():
+    """The demo's list would clear everybody who matters."""
+    with pytest.raises(SettingsError, match="TIDEGATE_ADDRESS_LISTS"):
+        list_paths(load({"TIDEGATE_MODE": "live"}))
+    assert list_paths(load({}))
+
+
+@pytest.mark.parametrize("opener", [open_ports, open_services])
+async def test_live_mode_refuses_a_chain_that_exists_on_this_machine_only(
+    opener, database_dsn, tmp_path: Path
+):
+    """Live money is not paid out on a toy."""
+    path = tmp_path / "deployments.json"
+    save_deployment(path, Deployment("local", ("http://127.0.0.1:1",), "0x" + "11" * 20, (), ()))
+    environment = {
+        "TIDEGATE_MODE": "live",
+        "DATABASE_URL": database_dsn,
+        "STRIPE_API_KEY": "sk_live_wiring",
+        "TIDEGATE_DEPLOYMENTS": str(path),
+        "TIDEGATE_ADDRESS_LISTS": str(tmp_path / "list.csv"),
+    }
+    with pytest.raises(SettingsError, match="local chain"):
+        async with opener(load(environment)):
+            raise AssertionError("it opened")
