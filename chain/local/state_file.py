@@ -3,6 +3,10 @@
 anvil writes its state in place. Killed in the middle of that (``kill -9``, power), it leaves half a
 file and refuses to start from it. So a copy of the last complete dump is kept beside it, and a
 damaged file is moved aside, never deleted: somebody may want to look.
+
+Every start of anvil makes a genesis block of its own, and every dump holds all of them, in any
+order. From the third start on, chance would decide which one is block 0; so the later ones are
+dropped before each start.
 """
 
 import json
@@ -11,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from chain.errors import StateFileUnusable
 
@@ -34,7 +39,10 @@ class StateFile:
         Raises:
             StateFileUnusable: damaged, and the copy is missing or damaged as well.
         """
-        if not self.path.exists() or _is_complete(self.path):
+        if not self.path.exists():
+            return None
+        if _is_complete(self.path):
+            _keep_first_genesis(self.path)
             return None
         aside = self.path.with_suffix(f".damaged-{time.time_ns()}{self.path.suffix}")
         if not _is_complete(self.copy):
@@ -44,6 +52,7 @@ class StateFile:
             )
         self.path.rename(aside)
         shutil.copyfile(self.copy, self.path)
+        _keep_first_genesis(self.path)
         return (
             f"the chain's state file was damaged; it is kept as {aside.name}, and the chain goes "
             "on from the last complete copy: its newest blocks may be missing"
@@ -71,3 +80,24 @@ def _is_complete(path: Path) -> bool:
         return isinstance(json.loads(path.read_bytes()), dict)
     except (OSError, ValueError):
         return False
+
+
+def _keep_first_genesis(path: Path) -> None:
+    """Of several blocks with number 0 the oldest is the chain's; the file is replaced in one step.
+
+    Starts within the same second make the same genesis, and are then one block.
+    """
+    state = json.loads(path.read_bytes())
+    geneses = [block for block in state.get("blocks", []) if _number(block, "number") == 0]
+    if len(geneses) < 2:
+        return
+    first = min(geneses, key=lambda block: _number(block, "timestamp"))
+    later = [block for block in geneses if block is not first]
+    state["blocks"] = [block for block in state["blocks"] if block not in later]
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(state))
+    os.replace(draft, path)
+
+
+def _number(block: dict[str, Any], member: str) -> int:
+    return int(block["header"][member], 16)
