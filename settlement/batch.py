@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from settlement.errors import InvariantBroken
 from settlement.ids import TxRef
 from settlement.money import Asset
 from settlement.order import Order
-from settlement.ports.chain import BatchCall, Payout, SignedTransaction
+from settlement.ports.chain import BatchCall, ChainPort, Payout, SignedTransaction
 
 
 class BatchStatus(StrEnum):
@@ -87,6 +88,28 @@ class Batch:
     mined_ref: TxRef | None = None
     block_number: int | None = None
     block_hash: str | None = None
+
+
+def newest(batch: Batch) -> Attempt:
+    """The attempt that outbids all others: by fee, since clocks of several workers may disagree."""
+
+    def bid(attempt: Attempt) -> tuple[int, int]:
+        fees = attempt.transaction.fees
+        return fees.max_fee_wei, fees.priority_fee_wei
+
+    return max(batch.attempts, key=bid)
+
+
+def sealed_call(chain: ChainPort, batch: Batch, orders: Sequence[Order]) -> BatchCall:
+    """The call that the batch was planned with, read again before anything is signed.
+
+    Raises :class:`~settlement.errors.InvariantBroken` when the rows no longer give the root that
+    was stored with the plan: other recipients, other amounts, another token.
+    """
+    call = batch_call(batch.id, batch.asset, orders)
+    if len(orders) != batch.order_count or chain.batch_root(call) != batch.root:
+        raise InvariantBroken(f"batch {batch.id} is not what was planned: nothing is signed")
+    return call
 
 
 def batch_call(batch_id: int, asset: Asset, orders: Sequence[Order]) -> BatchCall:

@@ -43,9 +43,15 @@ STAGES: Mapping[Status, str] = {
 
 async def settle(ports: Ports) -> int:
     """One round over every network: follow what was sent, then send what waits."""
-    moved = 0
+    moved, trouble = 0, None
     for network in ports.chains:
-        moved += await settle_network(ports, network)
+        try:
+            moved += await settle_network(ports, network)
+        except Exception as error:
+            # A network in trouble must not keep the others from being settled.
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
     return moved
 
 

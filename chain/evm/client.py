@@ -7,7 +7,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from chain.deployment import Deployment
-from chain.errors import AlreadyKnown, NonceTooLow
+from chain.errors import AlreadyKnown, GasTooHigh, NonceTooLow
 from chain.evm import merkle, vault
 from chain.evm.addresses import normalize_address
 from chain.finality import final_number
@@ -85,8 +85,9 @@ class EvmChain:
         block = await self._rpc.call("eth_getBlockByNumber", hex(number), False)
         return str(block["hash"]) if block else None
 
-    async def nonce(self, lane_address: str) -> int:
-        return int(await self._rpc.call("eth_getTransactionCount", lane_address, "latest"), 16)
+    async def nonce(self, lane_address: str, block_number: int | None = None) -> int:
+        tag = "latest" if block_number is None else hex(block_number)
+        return int(await self._rpc.call("eth_getTransactionCount", lane_address, tag), 16)
 
     async def fees(self) -> Fees:
         block, tip = _unwrap(
@@ -97,8 +98,9 @@ class EvmChain:
         return market_fees(int(block["baseFeePerGas"], 16), int(tip, 16))
 
     async def preflight(self, lane_address: str, call: BatchCall) -> None:
+        request = {**self._request(lane_address, call), "gas": hex(_GAS_LIMIT_MAX)}
         try:
-            await self._rpc.call("eth_call", self._request(lane_address, call), "latest")
+            await self._rpc.call("eth_call", request, "latest")
         except ChainError as error:
             raise vault.explain(error) from error
 
@@ -111,9 +113,12 @@ class EvmChain:
         """
         request = self._request(lane_address, call)
         try:
-            estimate = int(await self._rpc.call("eth_estimateGas", request), 16)
+            # By the newest block: in the pending one, what is replaced has paid the batch already.
+            estimate = int(await self._rpc.call("eth_estimateGas", request, "latest"), 16)
         except ChainError as error:
             raise vault.explain(error) from error
+        if estimate > _GAS_LIMIT_MAX:
+            raise GasTooHigh(f"the batch needs {estimate} gas, no transaction may have so much")
         market = await self.fees()
         fees = market if replaces is None else replacement_fees(replaces, market)
         gas_limit = min(ceil_div(estimate * 6, 5), _GAS_LIMIT_MAX)

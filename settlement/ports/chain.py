@@ -108,8 +108,8 @@ class ChainPort(Protocol):
         """Hash of the canonical block, ``None`` when the chain is shorter."""
         ...
 
-    async def nonce(self, lane_address: str) -> int:
-        """The next nonce by the newest block (not counting the mempool)."""
+    async def nonce(self, lane_address: str, block_number: int | None = None) -> int:
+        """The next nonce by the newest block, or by a given one (not counting the mempool)."""
         ...
 
     async def fees(self) -> Fees:

@@ -8,9 +8,10 @@ or planned again before the block that decides is final and still canonical.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NoReturn
 
-from settlement.batch import Batch, BatchStatus, Lane, batch_call
-from settlement.errors import ChainError, NetworkStopped
+from settlement.batch import Batch, BatchStatus, Lane, newest, sealed_call
+from settlement.errors import ChainError, InvariantBroken, NetworkStopped, TidegateError
 from settlement.events import REORGANIZED, REQUEUED, Event
 from settlement.ledger import journal
 from settlement.ledger.entry import Booking
@@ -39,7 +40,13 @@ async def tick(ports: Ports, lane: Lane) -> int:
     changed = 0
     for batch in batches:
         inclusion = _inclusion_of(batch, found)
-        changed += await _follow(ports, chain, lane, batch, inclusion, head)
+        try:
+            changed += await _follow(ports, chain, lane, batch, inclusion, head)
+        except NetworkStopped:
+            raise
+        except TidegateError as error:
+            # One batch that cannot be followed must not hide what became of the others.
+            ports.log.error("batch_not_followed", batch_id=batch.id, error=repr(error))
     return changed
 
 
@@ -62,21 +69,27 @@ async def _follow(
     if inclusion is None:
         if batch.status is BatchStatus.MINED:
             return await _unmine(ports, lane, batch, now)
-        await _remind(ports, chain, lane, batch, now)
+        await _remind(ports, chain, lane, batch, head, now)
         return 0
     is_news = batch.status is BatchStatus.SENT or batch.block_hash != inclusion.block_hash
     if is_news:
         batch = await _mine(ports, lane, batch, inclusion, now)
     if not await _is_final(chain, inclusion, head):
         return int(is_news)
+    if not inclusion.succeeded and await chain.batch_recorded(batch.id):
+        # Asked before anything is written: its orders may be paid, so they must not be requeued.
+        reason = f"batch {batch.id} reverted, yet the vault holds its id: paid by somebody else"
+        await _stop(ports, lane, reason)
     orders = await ports.store.in_batch(batch.id)
     await ports.store.apply_batch(lane, conclude(batch, orders, inclusion, chain, now), now)
     ports.log.info("batch_final", batch_id=batch.id, succeeded=inclusion.succeeded)
-    if not inclusion.succeeded and await chain.batch_recorded(batch.id):
-        reason = f"batch {batch.id} reverted, yet the vault holds its id: paid by somebody else"
-        await ports.store.stop_network(lane.network, reason, now)
-        raise NetworkStopped(reason)
     return 1
+
+
+async def _stop(ports: Ports, lane: Lane, reason: str) -> NoReturn:
+    await ports.store.stop_network(lane.network, reason, ports.clock.now())
+    ports.log.error("network_stopped", network=lane.network, reason=reason)
+    raise NetworkStopped(reason)
 
 
 async def _is_final(chain: ChainPort, inclusion: Inclusion, head: Head) -> bool:
@@ -97,7 +110,7 @@ async def _mine(
     }
     orders = await ports.store.in_batch(batch.id) if inclusion.succeeded else []
     moved = tuple(
-        replace(move(order, Status.CONFIRMING, now), epoch=None)
+        replace(_confirming(order, now), epoch=None)
         for order in orders
         if order.status is Status.SUBMITTED
     )
@@ -133,25 +146,67 @@ async def _unmine(ports: Ports, lane: Lane, batch: Batch, now: datetime) -> int:
     return 1
 
 
-async def _remind(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, now: datetime) -> None:
-    """Not in a block: say it again, with the same bytes; after a while bid more, same nonce."""
-    newest = batch.attempts[-1]
-    if newest.sent_at is None or now < after(newest.sent_at, ports.policy.rebroadcast_ms):
+def _confirming(order: Order, now: datetime) -> Change:
+    """A refund or dispute noticed on the way stays on the order: the batch may yet revert."""
+    return move(order, Status.CONFIRMING, now, patch={"hold_reason": order.hold_reason})
+
+
+async def _remind(
+    ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, head: Head, now: datetime
+) -> None:
+    """Not in a block: say it again, with the same bytes; after a while bid more, same nonce.
+
+    An attempt that was stored and never marked as sent (a crash, a refusal) is due at once.
+    """
+    last = newest(batch)
+    if last.sent_at is not None and now < after(last.sent_at, ports.policy.rebroadcast_ms):
         return
-    if _should_bump(batch, now, ports.policy):
-        orders = await ports.store.in_batch(batch.id)
-        call = batch_call(batch.id, batch.asset, orders)
-        raised = await chain.sign(lane.address, call, batch.nonce, newest.transaction.fees)
-        await ports.store.store_attempt(lane, batch, raised, now)
-        await chain.send(raised.raw)
-        await ports.store.mark_sent(lane, batch, raised, now)
+    await _check_nonce_is_ours(ports, chain, lane, batch, head)
+    bump = last.sent_at is not None and _should_bump(batch, now, ports.policy)
+    if bump and await _outbid(ports, chain, lane, batch, now):
         return
     await _rebroadcast(ports, chain, batch)
-    await ports.store.mark_sent(lane, batch, newest.transaction, now)
+    await ports.store.mark_sent(lane, batch, last.transaction, now)
+
+
+async def _outbid(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, now: datetime) -> bool:
+    """Replace the newest attempt; ``False`` when that failed and the old bytes must do for now."""
+    call = sealed_call(chain, batch, await ports.store.in_batch(batch.id))
+    fees = newest(batch).transaction.fees
+    try:
+        raised = await chain.sign(lane.address, call, batch.nonce, fees)
+        await ports.store.store_attempt(lane, batch, raised, now)
+        await chain.send(raised.raw)
+    except ChainError as error:
+        ports.log.warning("replacement_failed", batch_id=batch.id, error=str(error))
+        return False
+    await ports.store.mark_sent(lane, batch, raised, now)
+    return True
+
+
+async def _check_nonce_is_ours(
+    ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, head: Head
+) -> None:
+    """A nonce that a final block used up, and not for us: these bytes can never be mined.
+
+    The receipts are read again after the nonce, so that our own inclusion in between is no theft.
+    """
+    if head.final_number < 0:
+        return
+    try:
+        if await chain.nonce(lane.address, head.final_number) <= batch.nonce:
+            return
+        if await chain.inclusions([a.transaction.ref for a in batch.attempts]):
+            return
+    except ChainError as error:
+        ports.log.warning("nonce_unknown", batch_id=batch.id, error=str(error))
+        return
+    reason = f"lane {lane.address}: nonce {batch.nonce} of batch {batch.id} was used by another"
+    await _stop(ports, lane, reason)
 
 
 def _should_bump(batch: Batch, now: datetime, policy: Policy) -> bool:
-    waited = after(batch.attempts[-1].signed_at, policy.bump_ms) <= now
+    waited = after(newest(batch).signed_at, policy.bump_ms) <= now
     return waited and len(batch.attempts) < policy.attempts_max
 
 
@@ -173,6 +228,8 @@ def conclude(
     now: datetime,
 ) -> BatchChange:
     """A final block decided: paid, skipped, or (reverted) nobody was paid."""
+    if len(orders) != batch.order_count:
+        raise InvariantBroken(f"batch {batch.id} paid {batch.order_count}, we know {len(orders)}")
     gas: tuple[Booking, ...] = ()
     if inclusion.fee_paid_wei > 0:
         gas = (journal.gas_spent(Money(inclusion.fee_paid_wei, chain.native)),)
@@ -191,7 +248,8 @@ def _settle(order: Order, skipped: bool, now: datetime) -> Change:
         patch = {"reason": "recipient_refused"}
         books = (journal.unreserved(order),)
         return move(order, Status.REFUND_PENDING, now, patch=patch, bookings=books)
-    return move(order, Status.COMPLETED, now, bookings=(journal.completed(order),))
+    patch = {"hold_reason": order.hold_reason}  # what happened outside stays to be seen
+    return move(order, Status.COMPLETED, now, patch=patch, bookings=(journal.completed(order),))
 
 
 def _requeue(order: Order, batch: Batch, now: datetime) -> Change:

@@ -11,52 +11,66 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from settlement.batch import Attempt, Batch, BatchStatus, Lane, batch_call
+from settlement.batch import Attempt, Batch, BatchStatus, Lane, batch_call, newest, sealed_call
 from settlement.errors import (
     ChainError,
     ChainPaused,
+    ChainRefused,
+    InvariantBroken,
     NetworkStopped,
     ScreeningUnavailable,
     StaleLease,
+    TidegateError,
 )
-from settlement.events import HELD, Event
+from settlement.events import HELD, RELEASED, Event
 from settlement.money import Asset
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports
-from settlement.ports.chain import ChainPort
+from settlement.ports.chain import ChainPort, SignedTransaction
 from settlement.schedule import SendNow, Wait, after, decide, retry_at
 from settlement.transitions import Change, move, stay
 
 
 async def tick(ports: Ports, lane: Lane) -> int:
-    """Plan what waits on the lane's network, then push every batch that is not sent yet."""
+    """Push every batch that is not sent yet, then plan what waits on the lane's network.
+
+    In this order, so that nothing more is bound to a lane that cannot sign what it holds.
+    """
     chain = ports.chains[lane.network]
+    pushed = await _push_open(ports, lane)
     waiting = await ports.store.claim_for_batch(
         lane.network,
         ports.clock.now(),
         limit=chain.max_batch,
         lease_ms=ports.policy.lease_ms,
     )
-    if waiting:
-        await _check_nonce(ports, chain, lane)
-        payable = await _without_vetoed(ports, lane.network, waiting)
-        for asset, orders in _by_asset(payable).items():
-            lane = await _plan(ports, chain, lane, asset, orders)
+    if not waiting:
+        return pushed
+    await _check_nonce(ports, chain, lane)
+    payable = await _without_vetoed(ports, lane.network, waiting)
+    for asset, orders in _by_asset(payable).items():
+        lane = await _plan(ports, chain, lane, asset, orders)
+    return len(waiting) + pushed + await _push_open(ports, lane)
+
+
+async def _push_open(ports: Ports, lane: Lane) -> int:
     pushed = 0
     for batch in await ports.store.open_batches(lane):
         if batch.status in (BatchStatus.PLANNED, BatchStatus.SIGNED):
             await push(ports, lane, batch)
             pushed += 1
-    return len(waiting) + pushed
+    return pushed
 
 
 async def push(ports: Ports, lane: Lane, batch: Batch) -> None:
-    """Sign if that is not done, store the bytes, send them. Each step survives a crash."""
+    """Sign if that is not done, store the bytes, send them. Each step survives a crash.
+
+    A refused or unanswered sending is not the end: the batch counts as sent from then on, and is
+    said again, outbid or found in a block by whoever follows it.
+    """
     chain = ports.chains[lane.network]
     if not batch.attempts:
-        orders = await ports.store.in_batch(batch.id)
-        call = batch_call(batch.id, batch.asset, orders)
-        transaction = await chain.sign(lane.address, call, batch.nonce, None)
+        transaction = await _sign(ports, chain, lane, batch)
         now = ports.clock.now()
         await ports.store.store_attempt(lane, batch, transaction, now)
         batch = replace(
@@ -64,10 +78,26 @@ async def push(ports: Ports, lane: Lane, batch: Batch) -> None:
             status=BatchStatus.SIGNED,
             attempts=(Attempt(transaction, now, None),),
         )
-    newest = batch.attempts[-1].transaction
-    await chain.send(newest.raw)
-    await ports.store.mark_sent(lane, batch, newest, ports.clock.now())
-    ports.log.info("batch_sent", batch_id=batch.id, transaction=newest.ref, nonce=batch.nonce)
+    bytes_ = newest(batch).transaction
+    try:
+        await chain.send(bytes_.raw)
+    except ChainError as error:
+        ports.log.warning("send_failed", batch_id=batch.id, error=str(error))
+    await ports.store.mark_sent(lane, batch, bytes_, ports.clock.now())
+    ports.log.info("batch_sent", batch_id=batch.id, transaction=bytes_.ref, nonce=batch.nonce)
+
+
+async def _sign(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch) -> SignedTransaction:
+    """Sign what was planned. A batch id that the vault knows and we don't stops the network."""
+    call = sealed_call(chain, batch, await ports.store.in_batch(batch.id))
+    try:
+        return await chain.sign(lane.address, call, batch.nonce, None)
+    except ChainRefused:
+        if await chain.batch_recorded(batch.id):
+            reason = f"the vault holds batch {batch.id}, which we never signed"
+            await ports.store.stop_network(lane.network, reason, ports.clock.now())
+            raise NetworkStopped(reason) from None
+        raise
 
 
 async def _check_nonce(ports: Ports, chain: ChainPort, lane: Lane) -> None:
@@ -96,9 +126,11 @@ async def _without_vetoed(ports: Ports, network: str, orders: Sequence[Order]) -
 
 
 def _hold(order: Order, reason: HoldReason, due_at: datetime) -> Change:
-    if reason in (HoldReason.NONE, order.hold_reason):
+    """Wait, and show why; a reason that is gone is taken back."""
+    if reason is order.hold_reason:
         return stay(order, due_at)
-    fact = Event(HELD, {"hold_reason": reason})
+    gone = reason is HoldReason.NONE
+    fact = Event(RELEASED) if gone else Event(HELD, {"hold_reason": reason})
     return stay(order, due_at, patch={"hold_reason": reason}, events=(fact,))
 
 
@@ -113,7 +145,9 @@ async def _plan(
     ports: Ports, chain: ChainPort, lane: Lane, asset: Asset, orders: list[Order]
 ) -> Lane:
     """Bind the orders to a new batch if this is the moment; returns the lane as it then is."""
-    verdict = await _moment(ports, chain, lane, asset, orders)
+    verdict = await _moment(ports, chain, lane, orders)
+    if isinstance(verdict, SendNow):
+        verdict, orders = await _preflight(ports, chain, lane, asset, orders)
     now = ports.clock.now()
     if isinstance(verdict, Wait):
         await ports.store.apply_many([_hold(o, verdict.hold, verdict.until) for o in orders])
@@ -152,11 +186,11 @@ def _bind(order: Order, batch: Batch, index: int) -> Change:
 
 
 async def _moment(
-    ports: Ports, chain: ChainPort, lane: Lane, asset: Asset, orders: list[Order]
+    ports: Ports, chain: ChainPort, lane: Lane, orders: list[Order]
 ) -> SendNow | Wait:
     now = ports.clock.now()
     fees = await chain.fees()
-    verdict = decide(
+    return decide(
         orders,
         now,
         batch_max=chain.max_batch,
@@ -164,21 +198,67 @@ async def _moment(
         reservation_fee_wei=await ports.gas.reservation_fee_wei(lane.network, 0),
         policy=ports.policy,
     )
-    if isinstance(verdict, Wait):
-        return verdict
-    return await _preflight(ports, chain, lane, asset, orders)
 
 
 async def _preflight(
     ports: Ports, chain: ChainPort, lane: Lane, asset: Asset, orders: list[Order]
-) -> SendNow | Wait:
-    """Ask the chain before a nonce is spent: a paused vault must not cost a reverted batch."""
-    now = ports.clock.now()
+) -> tuple[SendNow | Wait, list[Order]]:
+    """Ask the chain before a nonce is spent: a paused vault must not cost a reverted batch.
+
+    Returns the verdict and the orders it is about. One order that makes the vault refuse a whole
+    batch is put off by itself; those before it leave now, those behind it come again at once.
+    """
+    now, policy = ports.clock.now(), ports.policy
     try:
-        await chain.preflight(lane.address, batch_call(0, asset, orders))
+        refused = await _first_refused(chain, lane, asset, orders)
     except ChainPaused:
-        return Wait(after(now, ports.policy.poll_ms), HoldReason.PAUSED)
+        return Wait(after(now, policy.poll_ms), HoldReason.PAUSED), orders
     except ChainError as error:
         ports.log.warning("preflight_failed", network=lane.network, error=str(error))
-        return Wait(retry_at(now, min(o.attempts for o in orders), ports.policy))
-    return SendNow()
+        return Wait(retry_at(now, min(o.attempts for o in orders), policy)), orders
+    if refused is None:
+        return SendNow(), orders
+    place, reason = refused
+    culprit, behind = orders[place], orders[place + 1 :]
+    ports.log.error("order_refused_by_vault", order_id=culprit.id, error=str(reason))
+    # Longer than the others, so that it does not lead the next batch as well.
+    put_off = [stay(culprit, retry_at(now, culprit.attempts + _REFUSED_LONGER, policy))]
+    put_off += [stay(order, retry_at(now, order.attempts, policy)) for order in behind]
+    await ports.store.apply_many(put_off)
+    return SendNow() if place else Wait(now), orders[:place]
+
+
+_REFUSED_LONGER = 4
+
+
+async def _first_refused(
+    chain: ChainPort, lane: Lane, asset: Asset, orders: list[Order]
+) -> tuple[int, TidegateError] | None:
+    """Where the shortest refused beginning of ``orders`` ends, by halving; ``None``: all pass."""
+    reason = await _refusal(chain, lane, asset, orders)
+    if reason is None:
+        return None
+    paid, refused = 0, len(orders)
+    while refused - paid > 1:
+        middle = (paid + refused) // 2
+        found = await _refusal(chain, lane, asset, orders[:middle])
+        if found is None:
+            paid = middle
+        else:
+            refused, reason = middle, found
+    return refused - 1, reason
+
+
+async def _refusal(
+    chain: ChainPort, lane: Lane, asset: Asset, orders: list[Order]
+) -> TidegateError | None:
+    """Why these orders cannot be paid together; raises what is no answer to that."""
+    try:
+        await chain.preflight(lane.address, batch_call(0, asset, orders))
+    except ChainRefused as error:
+        if error.transient:
+            raise
+        return error
+    except InvariantBroken as error:
+        return error
+    return None
