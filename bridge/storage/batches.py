@@ -8,10 +8,10 @@ from typing import Any
 import asyncpg
 
 from bridge.storage.codec import batch_from, lane_from, plain, token_network_agrees
+from bridge.storage.conditions import IS_OPEN
 from bridge.storage.database import Part, retrying
 from bridge.storage.ledger import book_on
 from bridge.storage.orders import apply_on
-from bridge.storage.tables.batches import IS_OPEN
 from settlement.batch import BATCH, Batch, BatchStatus, Lane
 from settlement.errors import InvariantBroken, StaleLease
 from settlement.ledger.accounts import PLATFORM

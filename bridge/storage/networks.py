@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from bridge.storage.codec import network_from
+from bridge.storage.conditions import IS_OPEN
 from bridge.storage.database import Part
-from bridge.storage.tables.batches import IS_OPEN
 from settlement.errors import InvariantBroken
 from settlement.ports.chain import ChainIdentity
 from settlement.ports.store import NetworkState

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from bridge.storage.codec import provider_event_from
+from bridge.storage.conditions import NOT_FINAL
 from bridge.storage.listing import listed
 from bridge.storage.pages import Listing, Page
 from bridge.storage.records import AuditRecord, DeadLetter
-from bridge.storage.tables.orders import NOT_FINAL
 from settlement.ids import TenantId
 from settlement.order import Status
 

@@ -15,9 +15,9 @@ from bridge.storage.codec import (
     order_from,
     resolutions_json,
 )
+from bridge.storage.conditions import NOT_FINAL, PAYABLE
 from bridge.storage.database import Part, broken_guard, retrying
 from bridge.storage.ledger import BOOKING_CTES, ENTRY_COLUMNS, RESOLUTION_COLUMNS
-from bridge.storage.tables.orders import NOT_FINAL, PAYABLE
 from settlement.errors import InvariantBroken
 from settlement.events import StoredEvent
 from settlement.ids import OrderId, new_id

@@ -6,10 +6,9 @@ from sqlalchemy import Column as SqlColumn
 from sqlalchemy import ForeignKey, Index, LargeBinary, Sequence, text
 from sqlmodel import Field, SQLModel
 
-from bridge.storage.tables.columns import amount, big, moment, one_of, quoted, small, whole, words
-from settlement.batch import OPEN, BatchStatus
-
-IS_OPEN = f"status IN ({quoted(sorted(OPEN))})"
+from bridge.storage.conditions import IS_OPEN
+from bridge.storage.tables.columns import amount, big, moment, one_of, small, whole, words
+from settlement.batch import BatchStatus
 
 batch_ids = Sequence("batch_ids", metadata=SQLModel.metadata)
 """Batch ids are the on-chain replay guard: never reused, whatever becomes of the batch."""

@@ -1,6 +1,5 @@
 """Column vocabulary of this schema, so that every table spells the same thing the same way."""
 
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +16,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
+
+from bridge.storage.conditions import quoted
 
 
 def _column(kind: Any, options: dict[str, Any]) -> Any:
@@ -60,11 +61,6 @@ def big(**options: Any) -> Any:
 
 def small(**options: Any) -> Any:
     return _column(SmallInteger(), options)
-
-
-def quoted(values: Iterable[str]) -> str:
-    """``'a', 'b'`` for SQL; the values are our own enums."""
-    return ", ".join(f"'{value}'" for value in values)
 
 
 def one_of(column: str, kind: type[StrEnum], name: str) -> CheckConstraint:

@@ -5,7 +5,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Sequence, text
 from sqlmodel import Field, SQLModel
 
-from bridge.storage.tables.columns import amount, moment, one_of, quoted, small, words
+from bridge.storage.conditions import quoted
+from bridge.storage.tables.columns import amount, moment, one_of, small, words
 from settlement.ledger.accounts import Account
 from settlement.ledger.entry import EntryState
 

@@ -10,25 +10,19 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Index, Sequence, text
 from sqlmodel import Field, SQLModel
 
+from bridge.storage.conditions import NOT_FINAL, PAYABLE
 from bridge.storage.tables.columns import (
     amount,
     big,
     document,
     moment,
     one_of,
-    quoted,
     small,
     whole,
     words,
 )
-from settlement.order import FINAL, Direction, HoldReason, Status
+from settlement.order import Direction, HoldReason, Status
 from settlement.ports.screening import Outcome
-
-NOT_FINAL = f"status NOT IN ({quoted(sorted(FINAL))})"
-"""The claims' partial index. Queries must repeat this text for the planner to see it."""
-
-PAYABLE = "status IN ('captured', 'submitted', 'confirming') AND batch_id IS NULL"
-"""What a batch may pay; repeated by the claim for the same reason."""
 
 
 class Quote(SQLModel, table=True):

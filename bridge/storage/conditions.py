@@ -1,0 +1,25 @@
+"""Conditions that indexes and statements must spell alike, or the planner sees no connection.
+
+Apart from the tables, so that a process which only runs statements does not load the schema's
+classes: importing them takes longer than everything else in storage.
+"""
+
+from collections.abc import Iterable
+
+from settlement.batch import OPEN
+from settlement.order import FINAL
+
+
+def quoted(values: Iterable[str]) -> str:
+    """``'a', 'b'`` for SQL; the values are our own enums."""
+    return ", ".join(f"'{value}'" for value in values)
+
+
+NOT_FINAL = f"status NOT IN ({quoted(sorted(FINAL))})"
+"""The claims' partial index."""
+
+PAYABLE = "status IN ('captured', 'submitted', 'confirming') AND batch_id IS NULL"
+"""What a batch may pay."""
+
+IS_OPEN = f"status IN ({quoted(sorted(OPEN))})"
+"""Batches that a lane still has to bring to an end."""
