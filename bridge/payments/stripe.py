@@ -131,6 +131,15 @@ class StripePayments:
             params = {**params, "starting_after": page["data"][-1]["id"]}
 
 
+_NOT_AN_EVENT = (
+    stripe.SignatureVerificationError,
+    ValueError,  # not JSON, not UTF-8
+    AttributeError,  # JSON, signed, but no object
+    KeyError,
+    TypeError,
+)
+
+
 def verify_webhook(payload: bytes, header: str, secrets: Sequence[str]) -> ProviderEvent:
     """Check a delivery's signature and age (300 s) on its raw body.
 
@@ -139,7 +148,7 @@ def verify_webhook(payload: bytes, header: str, secrets: Sequence[str]) -> Provi
     :class:`~settlement.errors.InvalidInput` for a forged, stale or unreadable delivery.
     """
     for secret in secrets:
-        with suppress(stripe.SignatureVerificationError, UnicodeDecodeError, ValueError):
+        with suppress(*_NOT_AN_EVENT):
             event = stripe.Webhook.construct_event(payload, header, secret, tolerance=300)
             return provider_event(event.to_dict())
     raise InvalidInput("the Stripe-Signature header does not match the body", param=None)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -46,7 +47,7 @@ async def test_a_huge_body_is_refused(api: Api, announced: bool) -> None:
     """Over 64 KiB is a 413, whether the length was announced or not."""
     body = json.dumps(quote_body(asset="x" * 70_000)).encode()
 
-    async def chunks():  # type: ignore[no-untyped-def]
+    async def chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 10_000):
             yield body[start : start + 10_000]
 

@@ -87,7 +87,10 @@ class Api:
     async def new_tenant(self, *, livemode: bool = False, limits: Limits = LIMITS) -> "Api":
         """The same server as seen by a fresh tenant with one key per role."""
         tenant = await self.services.queries.create_tenant(
-            "Test shop", livemode=livemode, limits={"USD": limits}, now=self.clock.now()
+            "Test shop",
+            livemode=livemode,
+            limits={"USD": limits, "EUR": limits},
+            now=self.clock.now(),
         )
         api = replace(self, tenant_id=tenant.id, keys={})
         for role in Role:
@@ -120,8 +123,12 @@ class Api:
         )
         return token
 
-    async def publishable(self, **lists: Sequence[str]) -> str:
-        return await self.new_key(KeyKind.PUBLISHABLE, Role.MERCHANT, **lists)
+    async def publishable(
+        self, *, origins: Sequence[str] = (), return_urls: Sequence[str] = ()
+    ) -> str:
+        return await self.new_key(
+            KeyKind.PUBLISHABLE, Role.MERCHANT, origins=origins, return_urls=return_urls
+        )
 
     async def get(self, path: str, *, key: str | None = None, **options: Any) -> httpx.Response:
         return await self.http.get(path, headers=self._headers(key, options), **options)
@@ -218,7 +225,7 @@ def is_problem(answer: httpx.Response, status: int, code: str) -> Mapping[str, A
 async def open_api(store: PostgresStore, dsn: str) -> AsyncIterator[Api]:
     """Serve the API on an ephemeral port of 127.0.0.1."""
     clock = MovableClock()
-    settings = load({"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET})
+    settings = load({"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET, "TIDEGATE_CURRENCIES": "USD,EUR"})
     wake = Wake(dsn)
     await wake.start()
     services = Services(

@@ -61,7 +61,7 @@ async def test_both_ends_come_back_after_their_connections_were_cut(
     before = len(heard)
     await module_store.pool.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'tidegate-wake' AND datname = current_database()"
+        " WHERE application_name LIKE 'tidegate-%' AND datname = current_database()"
     )
     await eventually(lambda: len(heard) > before, what="the listener's return")
     now = len(heard)
