@@ -38,8 +38,13 @@ from settlement.schedule import Policy
 
 
 @asynccontextmanager
-async def open_ports(settings: Settings, *, policy: Policy | None = None) -> AsyncIterator[Ports]:
-    """Everything that a worker needs, on a migrated database."""
+async def open_ports(
+    settings: Settings, *, policy: Policy | None = None, signing: bool = True
+) -> AsyncIterator[Ports]:
+    """Everything that a worker needs, on a migrated database.
+
+    Without ``signing`` no key is unlocked: for whoever only looks.
+    """
     async with AsyncExitStack() as stack:
         store = await PostgresStore.connect(database_url(settings), 2, settings.database_pool)
         stack.push_async_callback(store.close)
@@ -47,7 +52,8 @@ async def open_ports(settings: Settings, *, policy: Policy | None = None) -> Asy
         networks = _networks(settings, deployments)
         chains = {}
         for name, deployment in deployments.items():
-            chains[name] = open_chain(networks[name], deployment, signers(settings, deployment))
+            keys = signers(settings, deployment) if signing else {}
+            chains[name] = open_chain(networks[name], deployment, keys)
             stack.push_async_callback(chains[name].close)
         yield Ports(
             store=store,

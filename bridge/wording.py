@@ -1,6 +1,8 @@
-"""How amounts and counts are written for people: ``1,000,000 DUSD``, ``1 order``, ``3 orders``."""
+"""How amounts and counts are written for people: ``95.95 DUSD``, ``1 order``, ``3 orders``."""
 
 from settlement.money import Money, format_minor
+
+_PLACES_MIN = 2
 
 
 def money(amount: Money) -> str:
@@ -9,10 +11,10 @@ def money(amount: Money) -> str:
 
 
 def decimal(amount_minor: int, scale: int) -> str:
-    """Minor units in whole ones: ``1,000,000``, ``95.95``, ``0.000031``."""
+    """Minor units in whole ones: ``1,000,000.00``, ``95.95``, ``0.000031``."""
     whole, _, fraction = format_minor(amount_minor, scale).partition(".")
     sign = "-" if whole.startswith("-") else ""
-    fraction = fraction.rstrip("0")
+    fraction = fraction.rstrip("0").ljust(min(_PLACES_MIN, scale), "0")
     grouped = f"{sign}{int(whole.removeprefix('-')):,}"
     return f"{grouped}.{fraction}" if fraction else grouped
 

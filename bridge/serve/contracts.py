@@ -4,9 +4,12 @@ The treasury is a development account and owns vault and token; the lane has a k
 kept in an encrypted file, and may do nothing but pay batches.
 """
 
+import json
 import os
 import secrets
 from pathlib import Path
+
+from eth_utils.address import to_checksum_address
 
 from bridge.bootstrap import deployments_path, keystore_folder
 from bridge.settings import Settings
@@ -15,8 +18,7 @@ from chain.evm.treasury import DEMO_DOLLAR, DEMO_DOLLAR_SCALE, Treasury
 from chain.local.accounts import dev_accounts
 from chain.network import Network
 from chain.rpc import RpcClient
-from chain.signers import open_signer
-from chain.signers.keystore import create_keystore, read_password
+from chain.signers import Eip1559Transaction, EvmSigner, SignedBytes, open_signer
 
 _TREASURY = "treasury.json"
 
@@ -36,21 +38,31 @@ def ensure_keys(settings: Settings) -> str:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not password_file(settings).exists():
         _write_private(password_file(settings), secrets.token_urlsafe(32))
-    password = read_password(file=password_file(settings))
     if not (folder / _TREASURY).exists():
         key = bytes.fromhex(dev_accounts()[0].private_key[2:])
-        _create(folder, password, _TREASURY, key)
+        _create(settings, _TREASURY, key)
     lanes = sorted(folder.glob("0x*.json"))
-    if lanes:
-        return lanes[0].stem
-    return _create(folder, password, None, None)
+    return lanes[0].stem if lanes else _create(settings, None, None)
 
 
 def open_treasury(settings: Settings, network: Network, rpc: RpcClient) -> Treasury:
-    """The owner's hands on ``network``. Raises :class:`~chain.errors.SignerError`."""
-    path = keystore_folder(settings) / _TREASURY
-    where = {"path": str(path), "password_file": str(password_file(settings))}
-    return Treasury(network, rpc, open_signer("keystore", where))
+    """The owner's hands on ``network``; its key is unlocked by the first signature."""
+    return Treasury(network, rpc, _Deferred(settings))
+
+
+class _Deferred:
+    """The treasury's signer. Most runs sign nothing, and unlocking a key takes a second."""
+
+    def __init__(self, settings: Settings) -> None:
+        path = keystore_folder(settings) / _TREASURY
+        self._where = {"path": str(path), "password_file": str(password_file(settings))}
+        self._signer: EvmSigner | None = None
+        self.address = str(to_checksum_address(json.loads(path.read_text())["address"]))
+
+    async def sign(self, transaction: Eip1559Transaction) -> SignedBytes:
+        if self._signer is None:
+            self._signer = open_signer("keystore", self._where)
+        return await self._signer.sign(transaction)
 
 
 async def ensure_contracts(
@@ -82,7 +94,11 @@ async def _stands(treasury: Treasury, deployment: Deployment) -> bool:
     return all([await treasury.owns(contract) for contract in contracts])
 
 
-def _create(folder: Path, password: str, name: str | None, key: bytes | None) -> str:
+def _create(settings: Settings, name: str | None, key: bytes | None) -> str:
+    from chain.signers.keystore import create_keystore, read_password  # not in every run
+
+    folder = keystore_folder(settings)
+    password = read_password(file=password_file(settings))
     draft = folder / "new.json"
     draft.unlink(missing_ok=True)
     address = create_keystore(draft, password, private_key=key)

@@ -69,7 +69,7 @@ async def set_up(settings: Settings, secrets: DemoSecrets, url: str) -> Report:
         treasury = open_treasury(settings, network, rpc)
         deployment, is_new = await ensure_contracts(settings, treasury, lane, url)
         report = Report(deployment)
-        async with open_ports(settings) as ports:
+        async with open_ports(settings, signing=False) as ports:
             await _ensure_tenant(ports, settings, secrets)
             desk = FundingDesk(Path(settings.state_dir), ports.store, ports.clock)
             if is_new:

@@ -4,6 +4,7 @@ SDK, and the order's event stream. Nothing in here reaches into the deployment.
 
 import asyncio
 import json
+import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 import httpx
 import stripe
-from eth_account import Account
+from eth_keys.datatypes import PrivateKey
 
 from settlement.errors import TidegateError
 from settlement.order import FINAL, Status
@@ -109,7 +110,7 @@ class Shop:
         terms = {"network": network, "asset": asset, "currency": "USD", "amount": amount}
         quote = await self.post("/v1/quotes", {**terms, "amount_in": "fiat"})
         tell("quoted", f"{_money(quote['pay'])} buys {_money(quote['receive'])}")
-        wallet = Account.create().address
+        wallet = PrivateKey(secrets.token_bytes(32)).public_key.to_checksum_address()
         order = await self._place(quote, network, wallet)
         tell(order["status"], f"order {order['id']}")
         await self._pay(order)
@@ -203,7 +204,10 @@ def _content(answer: httpx.Response, path: str) -> dict[str, Any]:
 
 
 def _money(amount: dict[str, str]) -> str:
-    return f"{amount['amount']} {amount.get('currency') or amount['asset']}"
+    """As the API writes it, without zeros that say nothing."""
+    whole, _, fraction = amount["amount"].partition(".")
+    shown = f"{whole}.{fraction.rstrip('0').ljust(2, '0')}" if fraction else whole
+    return f"{shown} {amount.get('currency') or amount['asset']}"
 
 
 def _reason(event: dict[str, Any]) -> str:

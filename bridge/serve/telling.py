@@ -21,8 +21,9 @@ def world(say: Terminal, report: Report, elapsed_s: float) -> None:
     """The vault, and whatever is out of the ordinary about the chain and the books."""
     if report.replaced is not None:
         say.note(f"the chain is not the one that was paid on: {report.replaced}")
-        flight = shown(len(report.refunding), "order")
-        say.note(f"started over on a new instance; in flight and now refunded: {flight}")
+        count = len(report.refunding)
+        refunds = f"; {shown(count, 'order')} in flight will be refunded" if count else ""
+        say.note(f"started over on a new chain instance{refunds}")
     if report.stopped is not None:
         say.note(
             f"network local is stopped: {report.stopped}; nothing is sent until somebody looks. "

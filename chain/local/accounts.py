@@ -7,8 +7,6 @@ worth something on a local chain alone, and never to be stocked anywhere else.
 from dataclasses import dataclass
 from functools import cache
 
-from eth_account import Account
-
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
 DEV_ACCOUNTS_COUNT = 10
 LOCAL_CHAIN_ID = 31337
@@ -25,6 +23,8 @@ class DevAccount:
 @cache
 def dev_accounts() -> tuple[DevAccount, ...]:
     """The ten accounts, at ``m/44'/60'/0'/0/{0..9}`` (BIP-44)."""
+    from eth_account import Account  # takes a second, and a restarted chain needs no accounts
+
     Account.enable_unaudited_hdwallet_features()
     keys = (
         Account.from_mnemonic(DEV_MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")

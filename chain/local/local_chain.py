@@ -19,9 +19,13 @@ class LocalChain:
     chain_id: int
     process: ChildProcess
     notes: tuple[str, ...] = ()
-    accounts: tuple[DevAccount, ...] = field(default_factory=dev_accounts, repr=False)
     before_stop: tuple[Callable[[], None], ...] = field(default=(), repr=False)
     after_stop: tuple[Callable[[], None], ...] = field(default=(), repr=False)
+
+    @property
+    def accounts(self) -> tuple[DevAccount, ...]:
+        """The funded accounts."""
+        return dev_accounts()
 
     @property
     def alive(self) -> bool:
