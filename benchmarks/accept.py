@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from eth_utils.address import to_checksum_address
 
 from benchmarks.load import Result, ceiling, request, run
 from bridge.api.auth import key_digest
@@ -40,7 +41,7 @@ from settlement.quote import Line, LineKind, Quote
 
 CUSTOMERS = 1_000
 KEY = "tg_sk_test_" + "b" * 43
-WALLET = "0x8617E340B3D01FA5F11F306F4090FD50E238070D"
+WALLETS = [to_checksum_address((n + 1).to_bytes(20, "big")) for n in range(CUSTOMERS)]
 USD = Asset("USD", 2)
 DUSD = Asset("DUSD", 6, "local")
 
@@ -112,7 +113,7 @@ class Orders:
     def _order(self, number: int) -> bytes:
         body = {
             "quote_id": f"qt_usd_{number:026d}",
-            "wallet": {"network": "local", "address": WALLET},
+            "wallet": {"network": "local", "address": WALLETS[number % CUSTOMERS]},
             "customer": f"customer-{number % CUSTOMERS:04d}",
             "metadata": {"cart": f"{number:012d}"},
         }

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from eth_utils.address import is_checksum_address, is_hex_address, to_checksum_address
+from eth_utils.address import is_hex_address, to_checksum_address
 
 from settlement.errors import InvalidAddress
 
@@ -20,14 +20,13 @@ def normalize_address(text: str, swallowing: Collection[str] = ()) -> str:
         raise InvalidAddress(
             "not an address of this network: expected 0x and 40 hex digits", param="wallet.address"
         )
-    digits = text[2:]
+    digits, address = text[2:], str(to_checksum_address(text))
     unmarked = digits in (digits.lower(), digits.upper())
-    if not unmarked and not is_checksum_address(text):
+    if not unmarked and text != address:
         raise InvalidAddress(
             "the address fails its checksum (EIP-55): check it for a typing error",
             param="wallet.address",
         )
-    address = str(to_checksum_address(text))
     if address == _ZERO:
         raise InvalidAddress("the zero address burns tokens", param="wallet.address")
     if address in swallowing:

@@ -206,7 +206,7 @@ async def test_prefer_wait_answers_once_the_intent_is_known(api: Api) -> None:
         )
         return str(found or "")
 
-    order_id = await eventually(accepted, what="the accepted order")
+    order_id: str = await eventually(accepted, what="the accepted order")
     assert not asked.done()
     await give_intent(api, order_id)
     answer = await asked
