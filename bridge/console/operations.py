@@ -69,6 +69,9 @@ async def list_networks() -> None:
     async with open_desk() as desk:
         deployments = load_deployments(deployments_path(desk.settings))
         states = {name: await desk.store.network(name) for name in deployments}
+    if not deployments:
+        click.echo("no network is deployed")
+        return
     rows = [
         (name, _instance(states[name]), deployment.vault, _state(states[name]))
         for name, deployment in sorted(deployments.items())

@@ -72,7 +72,7 @@ class _Story:
     async def tell(self) -> int:
         """Raises kinds of :class:`TidegateError`, with everything stopped again."""
         settings = settings_module.load()
-        _refuse_live_key(settings)
+        _refuse_real_money(settings)
         self._folder.create()
         try:
             with hold(self._folder.lock, limit_s=_LOCK_LIMIT_S):
@@ -209,7 +209,12 @@ def _access(settings: Settings, secrets: DemoSecrets, api_url: str) -> Access:
     return Access(api_url, secrets.secret_key, key, settings.stripe_api_base)
 
 
-def _refuse_live_key(settings: Settings) -> None:
+def _refuse_real_money(settings: Settings) -> None:
+    if settings.mode != "test":
+        raise SettingsError(
+            "TIDEGATE_MODE is live: `tidegate serve` is a demonstration on a local chain; run "
+            "`tidegate api` and `tidegate worker` instead"
+        )
     key = settings.stripe_api_key
     if key is not None and not key.startswith(("sk_test_", "rk_test_")):
         raise SettingsError(
