@@ -7,7 +7,7 @@ twice changes nothing.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -17,8 +17,8 @@ from settlement.pipeline import TICKS, Tick
 from settlement.ports.bundle import Ports
 from settlement.stages import identity, inbox
 
-SWEEP_BACK = timedelta(days=1)
-"""How far the first sweep of an empty inbox looks back."""
+SWEEP_BACK = timedelta(days=3)
+"""How far a worker's first sweep looks back: as long as Stripe itself repeats deliveries."""
 VERIFY_S = 15
 """How often each chain is asked whether it is still the one we know."""
 
@@ -70,6 +70,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._stopping = False
+        self._swept_at: datetime | None = None
 
     async def start(self) -> None:
         """Verify every network, then begin to tick."""
@@ -102,17 +103,21 @@ class Worker:
                 await identity.verify(self._ports, network)
             except NetworkStopped:
                 continue  # stored and logged where it was found
-            except TidegateError as error:
-                self._ports.log.warning("verify_failed", network=network, error=str(error))
+            except Exception as error:  # a node may answer anything at all
+                self._ports.log.warning("verify_failed", network=network, error=repr(error))
 
     async def sweep(self) -> None:
-        """Fetch what lost webhooks would have told."""
+        """Fetch what lost webhooks would have told, back to the last sweep that succeeded."""
+        now = self._ports.clock.now()
+        since = self._swept_at - inbox.SWEEP_OVERLAP if self._swept_at else now - SWEEP_BACK
         try:
-            since = self._ports.clock.now() - SWEEP_BACK
-            if await inbox.sweep(self._ports, since):
-                self.pulse()
-        except TidegateError as error:
-            self._ports.log.warning("sweep_failed", error=str(error))
+            fresh = await inbox.sweep(self._ports, since)
+        except Exception as error:
+            self._ports.log.warning("sweep_failed", error=repr(error))
+            return
+        self._swept_at = now
+        if fresh:
+            self.pulse()
 
     def _moved(self) -> None:
         """What one stage moved, the next can take; and somebody may be watching."""

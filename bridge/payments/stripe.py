@@ -8,6 +8,7 @@ same idempotency key (https://docs.stripe.com/api/idempotent_requests).
 
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -48,6 +49,8 @@ _REFUND_STATUS = {
     "failed": RefundStatus.FAILED,
     "canceled": RefundStatus.FAILED,
 }
+_DISPUTE_WITHOUT_LOSS: Final = frozenset({"won", "warning_closed", "prevented"})
+"""https://docs.stripe.com/api/disputes/object#dispute_object-status"""
 _EXPAND_CHARGE: Final = {"expand": ["latest_charge"]}
 
 
@@ -75,9 +78,19 @@ class StripePayments:
 
     async def retrieve_intent(self, intent_id: str) -> Intent:
         params: Any = _EXPAND_CHARGE
-        return _intent(
+        intent = _intent(
             await _answer(self._client.v1.payment_intents.retrieve_async(intent_id, params))
         )
+        if intent.disputed:
+            return replace(intent, disputed=await self._still_disputed(intent_id))
+        return intent
+
+    async def _still_disputed(self, intent_id: str) -> bool:
+        """A charge stays marked as disputed after we won; only its disputes tell how they ended."""
+        params: Any = {"payment_intent": intent_id, "limit": 100}
+        page = await _answer(self._client.v1.disputes.list_async(params))
+        statuses = {dispute["status"] for dispute in page["data"]}
+        return not statuses or not statuses <= _DISPUTE_WITHOUT_LOSS
 
     async def capture(self, intent_id: str, amount_minor: int, key: str) -> Intent:
         params: Any = {"amount_to_capture": amount_minor, **_EXPAND_CHARGE}
