@@ -50,15 +50,20 @@ def normal_form(address: str) -> str:
 def read_lists(paths: Iterable[Path]) -> AddressLists:
     """Read every file. Raises :class:`ScreeningUnavailable` if any cannot be read whole.
 
-    A list that is missing is not an empty list: then nobody is cleared.
+    A list that is missing, or a file that somebody emptied, is not an empty list (which still
+    has its header): then nobody is cleared.
     """
     listings: dict[str, tuple[Listing, ...]] = {}
     versions = {}
     for path in paths:
         try:
             content = path.read_bytes()
-            rows = list(csv.DictReader(content.decode().splitlines()))
-            for row in rows:
+            reader = csv.DictReader(content.decode("utf-8-sig").splitlines())
+            if "address" not in (reader.fieldnames or ()):
+                raise ValueError("no header with a column named address")
+            for row in reader:
+                if not row["address"]:
+                    raise ValueError("a row without an address")
                 address = normal_form(row["address"])
                 entry = Listing(path.stem, Action(row.get("action") or Action.BLOCK))
                 listings[address] = (*listings.get(address, ()), entry)
