@@ -5,14 +5,13 @@ milliseconds, then 80 random bits, written as 26 characters of Crockford's base 
 creation, which keeps indexes compact and makes cursors stable.
 """
 
-import base64
 import secrets
 import time
 
-_CROCKFORD = bytes.maketrans(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz"
-)
-_LENGTH = 26
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
+"""26 characters are 13 pairs of 10 bits, highest first."""
 
 OrderId = str
 QuoteId = str
@@ -24,9 +23,7 @@ TxRef = str
 def new_id(prefix: str) -> str:
     """Return ``prefix_`` and 26 characters; unique without coordination, sorted by time."""
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    # 20 bytes are 32 characters of RFC 4648's base 32; the value's 130 bits are the last 26.
-    characters = base64.b32encode(value.to_bytes(20, "big"))[-_LENGTH:].translate(_CROCKFORD)
-    return f"{prefix}_{characters.decode()}"
+    return f"{prefix}_{''.join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def new_client_secret(order_id: OrderId) -> str:

@@ -46,7 +46,7 @@ FINAL = frozenset(
         Status.REFUND_FAILED,
     }
 )
-"""No stage looks at these again."""
+"""No stage looks at these again. Only the provider's news that a refund came back moves one."""
 
 
 class HoldReason(StrEnum):

@@ -30,7 +30,7 @@ ON_RAMP: dict[Status, frozenset[Status]] = {
     S.EXPIRED: frozenset(),
     S.CANCELED: frozenset(),
     S.REJECTED: frozenset(),
-    S.REFUNDED: frozenset(),
+    S.REFUNDED: frozenset({S.REFUND_FAILED}),  # a bank may send a refund back, days later
     S.REFUND_FAILED: frozenset(),
 }
 

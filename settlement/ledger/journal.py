@@ -9,7 +9,9 @@ voided                the hold is released (voids ``authorized``)
 unreserved            the tokens stay (voids ``reserved``)
 completed             the tokens left (posts ``reserved``); payable becomes fees and position
 refunded              the customer's money went back
+refund_returned       the bank sent a refund back: we owe it again
 refunded_outside      money went back although the tokens had left: our loss
+loss_returned         such a refund came back
 gas_spent             what a batch really paid for gas
 treasury_funded       inventory or gas money arrived
 chain_replaced        inventory of a chain instance that is gone
@@ -94,6 +96,18 @@ def refunded_outside(amount: Money) -> Booking:
     """Someone refunded in the provider's dashboard after the tokens had left."""
     loss = Entry(Account.REFUND_LOSS, Account.STRIPE, amount.asset, amount.amount_minor)
     return Booking("refunded_outside", (loss,))
+
+
+def refund_returned(amount: Money) -> Booking:
+    """A refund that was made came back; the customer still has a claim."""
+    money = Entry(Account.STRIPE, Account.CUSTOMER, amount.asset, amount.amount_minor)
+    return Booking("refund_returned", (money,))
+
+
+def loss_returned(amount: Money) -> Booking:
+    """A refund made in the dashboard, booked as our loss, came back."""
+    money = Entry(Account.STRIPE, Account.REFUND_LOSS, amount.asset, amount.amount_minor)
+    return Booking("loss_returned", (money,))
 
 
 def gas_spent(spent: Money) -> Booking:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from settlement.errors import InvariantBroken
 from settlement.ports.chain import ChainPort
 from settlement.ports.clock import Clock
 from settlement.ports.gas import GasPort
@@ -13,6 +14,7 @@ from settlement.ports.payment import PaymentPort
 from settlement.ports.screening import ScreeningPort
 from settlement.ports.store import Store
 from settlement.schedule import Policy
+from settlement.transitions import Change
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,3 +56,19 @@ async def each(ports: Ports, items: Sequence[T], work: Callable[[T], Awaitable[R
         else:
             results.append(outcome)
     return results
+
+
+async def apply(ports: Ports, changes: Sequence[Change]) -> None:
+    """Store what a stage decided; one order that the database refuses stops none of the others.
+
+    A broken guard undoes the whole statement, so then each change is tried by itself. Changes that
+    lost their guard are left: whoever moved the order has made it due.
+    """
+    try:
+        await ports.store.apply_many(changes)
+    except InvariantBroken as error:
+        if len(changes) == 1:
+            ports.log.error("change_refused", order_id=changes[0].order.id, error=str(error))
+            return
+        for change in changes:
+            await apply(ports, [change])

@@ -14,12 +14,12 @@ from settlement.errors import (
     PaymentRefused,
     ScreeningUnavailable,
 )
-from settlement.events import HELD, Event
+from settlement.events import DISPUTED, HELD, Event
 from settlement.ids import TenantId, payment_key
 from settlement.ledger import journal
 from settlement.money import Asset
 from settlement.order import HoldReason, Order, Status
-from settlement.ports.bundle import Ports, each
+from settlement.ports.bundle import Ports, apply, each
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.schedule import Policy, after, retry_at
 from settlement.transitions import Change, move, stay, void
@@ -46,13 +46,20 @@ async def _reserve(ports: Ports) -> int:
         )
         return len(orders)
     available = await ports.store.available({(o.tenant_id, o.token.asset) for o in orders})
-    changes = reserve(orders, available, vetoed, now, ports.policy)
+    stopped = await _stopped(ports, {order.network for order in orders})
+    changes = reserve(orders, available, vetoed, now, ports.policy, stopped)
     try:
-        await ports.store.apply_many(changes)
+        await apply(ports, changes)
     except InsufficientInventory:
         # Another worker reserved in between; nothing was written: decide afresh, soon.
         await ports.store.apply_many([stay(o, retry_at(now, 0, ports.policy)) for o in orders])
     return len(orders)
+
+
+async def _stopped(ports: Ports, networks: set[str]) -> frozenset[str]:
+    """Networks on which nothing can be delivered until a person acts."""
+    states = [await ports.store.network(name) for name in sorted(networks)]
+    return frozenset(state.name for state in states if state and state.stop_reason is not None)
 
 
 async def _vetoed(ports: Ports, orders: Sequence[Order]) -> frozenset[str]:
@@ -72,8 +79,12 @@ def reserve(
     vetoed: frozenset[str],
     now: datetime,
     policy: Policy,
+    stopped: frozenset[str] = frozenset(),
 ) -> list[Change]:
-    """First come, first reserved; who does not fit waits with a reason, then is voided."""
+    """First come, first reserved; who does not fit waits with a reason, then is voided.
+
+    So does an order of a network that is ``stopped``: no money is taken for what cannot be sent.
+    """
     left = dict(available)
     changes = []
     for order in orders:
@@ -82,22 +93,24 @@ def reserve(
             changes.append(void(order, Status.REJECTED, "list_veto", now))
         elif order.capture_before and now >= after(order.capture_before, -policy.capture_margin_ms):
             changes.append(void(order, Status.EXPIRED, "authorization_lapsed", now))
+        elif order.network in stopped:
+            changes.append(_wait(order, HoldReason.PAUSED, "network_stopped", now, policy))
         elif order.token.amount_minor <= left.get(pair, 0):
             left[pair] -= order.token.amount_minor
             changes.append(move(order, Status.CAPTURING, now, bookings=(journal.reserved(order),)))
         else:
-            changes.append(_no_tokens(order, now, policy))
+            changes.append(_wait(order, HoldReason.LIQUIDITY, "no_inventory", now, policy))
     return changes
 
 
-def _no_tokens(order: Order, now: datetime, policy: Policy) -> Change:
+def _wait(order: Order, hold: HoldReason, reason: str, now: datetime, policy: Policy) -> Change:
     if now >= after(order.expires_at, policy.liquidity_patience_ms):
-        return void(order, Status.EXPIRED, "no_inventory", now)
+        return void(order, Status.EXPIRED, reason, now)
     due = retry_at(now, order.attempts, policy)
-    if order.hold_reason is HoldReason.LIQUIDITY:
+    if order.hold_reason is hold:
         return stay(order, due)
-    held = Event(HELD, {"hold_reason": HoldReason.LIQUIDITY})
-    return stay(order, due, patch={"hold_reason": HoldReason.LIQUIDITY}, events=(held,))
+    held = Event(HELD, {"hold_reason": hold})
+    return stay(order, due, patch={"hold_reason": hold}, events=(held,))
 
 
 async def _capture(ports: Ports) -> int:
@@ -116,16 +129,19 @@ async def _capture(ports: Ports) -> int:
         return decide(order, intent, now, ports.policy)
 
     changes = await each(ports, orders, take)
-    await ports.store.apply_many(changes)
+    await apply(ports, changes)
     return len(orders)
 
 
 async def _captured_intent(ports: Ports, order: Order, intent_id: str) -> Intent:
-    """Capture, or after an unsettled try read what became of it and capture only if needed."""
-    if order.attempts > 0:
-        intent = await ports.payment.retrieve_intent(intent_id)
-        if intent.status is not IntentStatus.REQUIRES_CAPTURE:
-            return intent
+    """Read what is true now, and capture only if nobody has.
+
+    Always read first: a worker may have died after the call, and the same key would only repeat
+    the answer of that time, before somebody refunded or disputed the payment.
+    """
+    intent = await ports.payment.retrieve_intent(intent_id)
+    if intent.status is not IntentStatus.REQUIRES_CAPTURE:
+        return intent
     try:
         return await ports.payment.capture(
             intent_id, order.gross.amount_minor, payment_key(order.id, "capture")
@@ -140,7 +156,10 @@ def decide(order: Order, intent: Intent, now: datetime, policy: Policy) -> Chang
     if intent.status is IntentStatus.SUCCEEDED:
         taken = journal.captured(order)
         if intent.received_minor == order.gross.amount_minor and intent.refunded_minor == 0:
-            return move(order, Status.CAPTURED, now, bookings=(taken,))
+            hold = HoldReason.DISPUTED if intent.disputed else HoldReason.NONE
+            facts = (Event(DISPUTED),) if intent.disputed else ()
+            patch: dict[str, object] = {"hold_reason": hold}
+            return move(order, Status.CAPTURED, now, patch=patch, bookings=(taken,), events=facts)
         patch = {"reason": "refunded_outside" if intent.refunded_minor else "amount_mismatch"}
         return move(order, Status.REFUND_PENDING, now, patch=patch, bookings=(taken, release))
     if intent.status is IntentStatus.CANCELED:

@@ -10,7 +10,7 @@ from settlement.errors import PaymentError
 from settlement.events import PAYMENT_FAILED, PAYMENT_INTENT_CREATED, Event
 from settlement.ledger import journal
 from settlement.order import Order, Status
-from settlement.ports.bundle import Ports, each
+from settlement.ports.bundle import Ports, apply, each
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.schedule import Policy, poll_at, retry_at
 from settlement.transitions import Change, move, stay, void
@@ -39,7 +39,7 @@ async def tick(ports: Ports) -> int:
         return decide(order, intent, ports.clock.now(), ports.policy)
 
     changes = await each(ports, orders, look)
-    await ports.store.apply_many(changes)
+    await apply(ports, changes)
     return len(orders)
 
 

@@ -5,6 +5,7 @@ has left, the books record the loss. Events are fed by webhooks and by a sweep o
 provider's own event list, so that a lost delivery is late, not lost.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from settlement.errors import TidegateError
@@ -13,7 +14,7 @@ from settlement.ledger import journal
 from settlement.money import Money
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports, each
-from settlement.ports.payment import Intent, RefundStatus
+from settlement.ports.payment import Intent, Refund, RefundStatus
 from settlement.ports.store import InboxItem
 from settlement.schedule import after, retry_at
 from settlement.transitions import Change, move, stay
@@ -48,10 +49,12 @@ async def tick(ports: Ports) -> int:
 
 
 async def sweep(ports: Ports, since: datetime) -> int:
-    """Ask the provider for events that no webhook brought; returns how many were new."""
-    newest = await ports.store.newest_event_at()
-    start = max(since, newest - SWEEP_OVERLAP) if newest else since
-    events = await ports.payment.events_since(start)
+    """Ask the provider for events that no webhook brought; returns how many were new.
+
+    ``since`` must reach back to the last sweep: that a newer event was delivered says nothing
+    about the older ones.
+    """
+    events = await ports.payment.events_since(since)
     return await ports.store.receive(events, ports.clock.now())
 
 
@@ -64,15 +67,20 @@ async def _work(ports: Ports, item: InboxItem, now: datetime) -> str | None:
     if not event.type.startswith(("charge.refund", "charge.dispute", "refund.")):
         await ports.store.nudge([order.id], now)
         return event.id
-    if order.status in LEAVING:
-        await ports.store.defer_inbox(event.id, after(now, ports.policy.poll_ms), error=None)
-        return None
     if order.payment_intent_id is None:
         return event.id
+    if order.status is Status.CAPTURING or _leaving(order):
+        await _hold_in_flight(ports, order, order.payment_intent_id, now)
+        await ports.store.defer_inbox(event.id, after(now, ports.policy.poll_ms), error=None)
+        return None
     intent = await ports.payment.retrieve_intent(order.payment_intent_id)
-    if order.status is Status.COMPLETED and intent.refunded_minor > 0:
-        await _book_losses(ports, order, intent, now)
-    change = decide(order, intent, now)
+    if order.status in (Status.COMPLETED, Status.REFUNDED):
+        refunds = await ports.payment.refunds_of(intent.id)
+        if order.status is Status.COMPLETED:
+            await _book_losses(ports, order, refunds, now)
+        change = decide(order, intent, now) or returned(order, intent, refunds, now)
+    else:
+        change = decide(order, intent, now)
     if change is None:
         await ports.store.nudge([order.id], now)
         return event.id
@@ -83,20 +91,58 @@ async def _work(ports: Ports, item: InboxItem, now: datetime) -> str | None:
     return event.id
 
 
+def _leaving(order: Order) -> bool:
+    """A batch may pay it. One whose batch ended without paying waits here like a captured one."""
+    return order.status in LEAVING and order.batch_id is not None
+
+
+async def _hold_in_flight(ports: Ports, order: Order, intent_id: str, now: datetime) -> None:
+    """The batch cannot be called back, but if it pays nobody, the order must not join another."""
+    if not _leaving(order) or order.hold_reason in (HoldReason.REFUNDED, HoldReason.DISPUTED):
+        return
+    intent = await ports.payment.retrieve_intent(intent_id)
+    if intent.refunded_minor > 0:
+        await ports.store.apply_many([_mark(order, HoldReason.REFUNDED, _refund_fact(intent), now)])
+    elif intent.disputed:
+        await ports.store.apply_many([_mark(order, HoldReason.DISPUTED, Event(DISPUTED), now)])
+
+
+def _refund_fact(intent: Intent) -> Event:
+    return Event(REFUNDED_OUTSIDE, {"amount_minor": str(intent.refunded_minor)})
+
+
+def returned(
+    order: Order, intent: Intent, refunds: Sequence[Refund], now: datetime
+) -> Change | None:
+    """A refund that had succeeded came back from the bank: the customer is still owed it."""
+    kept = sum(r.amount_minor for r in refunds if r.status is not RefundStatus.FAILED)
+    owed = intent.received_minor - kept
+    if order.status is not Status.REFUNDED or owed <= 0:
+        return None
+    books = (journal.refund_returned(Money(owed, order.gross.asset)),)
+    patch = {"reason": "refund_failed"}
+    return move(order, Status.REFUND_FAILED, now, patch=patch, bookings=books)
+
+
 def decide(order: Order, intent: Intent, now: datetime) -> Change | None:
     """What a refund or dispute made outside means; ``None``: nothing (more) for this status."""
-    fact = Event(REFUNDED_OUTSIDE, {"amount_minor": str(intent.refunded_minor)})
-    if order.status is Status.CAPTURED and intent.refunded_minor > 0:
+    fact = _refund_fact(intent)
+    waits = order.status is Status.CAPTURED or (order.status in LEAVING and order.batch_id is None)
+    if waits and intent.refunded_minor > 0:
         patch = {"reason": "refunded_outside"}
         books = (journal.unreserved(order),)
         return move(order, Status.REFUND_PENDING, now, patch=patch, bookings=books, events=(fact,))
-    if order.status not in (Status.CAPTURED, Status.COMPLETED):
+    if not waits and order.status is not Status.COMPLETED:
         return None
     if intent.refunded_minor > 0 and order.hold_reason is not HoldReason.REFUNDED:
         return _mark(order, HoldReason.REFUNDED, fact, now)
     if intent.disputed and order.hold_reason is not HoldReason.DISPUTED:
         return _mark(order, HoldReason.DISPUTED, Event(DISPUTED), now)
-    if not intent.disputed and order.hold_reason is HoldReason.DISPUTED:
+    over = {
+        HoldReason.DISPUTED: not intent.disputed,
+        HoldReason.REFUNDED: not intent.refunded_minor,
+    }
+    if over.get(order.hold_reason):
         return _mark(order, HoldReason.NONE, Event(RELEASED), now)
     return None
 
@@ -105,10 +151,15 @@ def _mark(order: Order, hold_reason: HoldReason, fact: Event, now: datetime) -> 
     return stay(order, now, patch={"hold_reason": hold_reason}, events=(fact,))
 
 
-async def _book_losses(ports: Ports, order: Order, intent: Intent, now: datetime) -> None:
-    """One entry per refund that somebody made after the tokens had left, keyed by the refund."""
-    for refund in await ports.payment.refunds_of(intent.id):
-        if refund.status is not RefundStatus.FAILED:
-            amount = Money(refund.amount_minor, order.gross.asset)
-            booking = journal.refunded_outside(amount)
-            await ports.store.book(order.tenant_id, f"refund:{refund.id}", booking, now)
+async def _book_losses(
+    ports: Ports, order: Order, refunds: Sequence[Refund], now: datetime
+) -> None:
+    """One entry per refund that somebody made after the tokens had left, keyed by the refund.
+
+    One that failed is booked in and out again: whether we had seen it before does not matter.
+    """
+    for refund in refunds:
+        amount, key = Money(refund.amount_minor, order.gross.asset), f"refund:{refund.id}"
+        await ports.store.book(order.tenant_id, key, journal.refunded_outside(amount), now)
+        if refund.status is RefundStatus.FAILED:
+            await ports.store.book(order.tenant_id, key, journal.loss_returned(amount), now)

@@ -12,7 +12,7 @@ from settlement.errors import PaymentError, PaymentRefused
 from settlement.ids import payment_key
 from settlement.ledger import journal
 from settlement.order import Order, Status
-from settlement.ports.bundle import Ports, each
+from settlement.ports.bundle import Ports, apply, each
 from settlement.ports.payment import Intent, IntentStatus, Refund, RefundStatus
 from settlement.schedule import Policy, retry_at
 from settlement.transitions import Change, move, stay
@@ -40,7 +40,7 @@ async def tick(ports: Ports) -> int:
             return stay(order, retry_at(now, order.attempts, ports.policy))
 
     changes = await each(ports, orders, give_back)
-    await ports.store.apply_many(changes)
+    await apply(ports, changes)
     return len(orders)
 
 
@@ -54,10 +54,15 @@ async def _settle(ports: Ports, order: Order, now: datetime) -> Change:
         # It was never captured after all: releasing the hold gives everything back.
         books = (journal.voided(order), journal.unreserved(order))
         return move(order, Status.REFUNDED, now, patch={"reason": order.reason}, bookings=books)
+    if intent.status is not IntentStatus.SUCCEEDED:
+        # Neither captured nor canceled, as far as we can tell: not "nothing to give back".
+        return stay(order, retry_at(now, order.attempts, ports.policy))
     refunds = await ports.payment.refunds_of(intent.id)
     owed = intent.received_minor - covered(refunds)
     if owed > 0 and order.refund_id is None:
-        key = payment_key(order.id, "refund")
+        # The amount is part of the effect: when somebody refunded a part meanwhile, the rest is
+        # another effect, and the provider itself never gives back more than was taken.
+        key = payment_key(order.id, f"refund:{owed}")
         made = await ports.payment.refund(intent.id, owed, order.id, key)
         refunds = [*[r for r in refunds if r.id != made.id], made]
     return decide(order, intent, refunds, now, ports.policy)

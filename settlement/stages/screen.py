@@ -9,7 +9,7 @@ from datetime import datetime
 
 from settlement.errors import ScreeningUnavailable
 from settlement.order import HoldReason, Order, Status
-from settlement.ports.bundle import Ports, each
+from settlement.ports.bundle import Ports, apply, each
 from settlement.ports.screening import Outcome, Verdict
 from settlement.schedule import Policy, after, retry_at, review_deadline
 from settlement.transitions import Change, move, stay, void
@@ -31,7 +31,7 @@ async def tick(ports: Ports) -> int:
         return decide(order, verdict, screening_id, now, ports.policy)
 
     changes = await each(ports, orders, judge)
-    await ports.store.apply_many(changes)
+    await apply(ports, changes)
     return len(orders) + await _end_reviews(ports, now)
 
 
@@ -66,5 +66,5 @@ async def _end_reviews(ports: Ports, now: datetime) -> int:
             changes.append(void(order, Status.EXPIRED, "review_timeout", now))
         else:
             changes.append(stay(order, deadline))
-    await ports.store.apply_many(changes)
+    await apply(ports, changes)
     return len(orders)
