@@ -14,6 +14,8 @@ CODE := benchmarks bridge chain compliance_graph settlement tests
 
 # Anything that make should pass on: make run ARGS=--once
 ARGS ?=
+# Test processes; each has its own PostgreSQL, chain and emulator.
+JOBS ?= 2
 
 .PHONY: help run setup test check fmt bench migrate contracts pin clean clean-data FORCE
 
@@ -29,7 +31,7 @@ setup: $(DEV) ## Prepare .venv with everything that development needs
 	@scripts/node-packages dev || true
 
 test: setup check ## Format, lint, types, import law, and every test
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(DEV) ## Format, lint and types alone
 	@$(PY) -m ruff format --check $(CODE)
