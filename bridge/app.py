@@ -68,12 +68,15 @@ class _App(Litestar):
     def _create_asgi_handler(self) -> ASGIApp:
         services = self._services
         origins = Origins(services.queries)
-        return Edge(
+        edge = Edge(
             super()._create_asgi_handler(),
             services.metrics,
             services.settings.access_log,
             origins.known,
         )
+        if edge.log is not None:
+            self.on_shutdown.append(edge.log.flush)
+        return edge
 
 
 def create_app(services: Services) -> Litestar:

@@ -5,10 +5,11 @@ logged like everything else. Per-request work is kept to a few dictionary look-u
 order passes through here.
 """
 
+import itertools
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +17,10 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from bridge.logging import AccessLine, write_access
+from bridge.logging import AccessLine, AccessLog
 from bridge.metrics import Metrics
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{8,64}")
 
 ALLOWED_METHODS = b"GET, POST, OPTIONS"
 ALLOWED_HEADERS = (
@@ -45,16 +46,21 @@ class Edge:
         self._app = app
         self._metrics = metrics
         self._origin_known = origin_known
-        self._access_log = access_log
+        self._prefix = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
+        self.log = AccessLog() if access_log else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
+        headers = dict(scope["headers"])
+        request_id = self._request_id(headers)
         # A dict of our own: the server's lifespan state must not be shared between requests.
-        state: dict[str, Any] = dict(scope.get("state") or {}, request_id=request_id)
+        state: dict[str, Any] = dict(
+            scope.get("state") or (), request_id=request_id, headers=headers
+        )
         scope["state"] = state
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 500
@@ -72,8 +78,8 @@ class Edge:
             await send(message)
 
         try:
-            if _is_preflight(scope):
-                await self._preflight(scope, send_with_headers)
+            if _is_preflight(scope, headers):
+                await self._preflight(headers[b"origin"], send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
         finally:
@@ -82,7 +88,7 @@ class Edge:
     def _done(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
         route = scope.get("path_template") or "unmatched"
         self._metrics.observe(scope["method"], route, status, seconds)  # type: ignore[typeddict-item]
-        if not self._access_log:
+        if self.log is None:
             return
         caller = state.get("caller")
         line = AccessLine(
@@ -96,11 +102,18 @@ class Edge:
             tenant_id=None if caller is None else caller.tenant_id,
             code=state.get("error_code"),
         )
-        write_access(line)
+        self.log.write(line)
 
-    async def _preflight(self, scope: Scope, send: Send) -> None:
+    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
+        """The caller's own ``X-Request-Id`` where it is harmless, else the next of ours."""
+        given = headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            return given.decode()
+        return f"req_{self._prefix}{next(self._numbers):08x}"
+
+    async def _preflight(self, origin_header: bytes, send: Send) -> None:
         """https://fetch.spec.whatwg.org/#cors-preflight-fetch; 403 for an unlisted origin."""
-        origin = _header(scope, b"origin").decode("latin-1")
+        origin = origin_header.decode("latin-1")
         headers: list[tuple[bytes, bytes]] = [(b"content-length", b"0"), (b"vary", b"Origin")]
         known = await self._origin_known(origin)
         if known:
@@ -120,24 +133,12 @@ class Edge:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
-    return next((value for key, value in scope["headers"] if key == name), b"")
-
-
-def _is_preflight(scope: Scope) -> bool:
+def _is_preflight(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     return (
         scope["method"] == "OPTIONS"  # type: ignore[typeddict-item]
-        and _header(scope, b"origin") != b""
-        and _header(scope, b"access-control-request-method") != b""
+        and b"origin" in headers
+        and b"access-control-request-method" in headers
     )
-
-
-def _request_id(scope: Scope) -> str:
-    """The caller's own ``X-Request-Id`` where it is harmless, else a new one."""
-    given = _header(scope, b"x-request-id").decode("latin-1")
-    if given and _REQUEST_ID.fullmatch(given):
-        return given
-    return f"req_{secrets.token_hex(12)}"
 
 
 def _cors(origin: str | None) -> list[tuple[bytes, bytes]]:

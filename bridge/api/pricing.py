@@ -61,6 +61,8 @@ async def make_quote(services: Services, caller: Caller, asked: QuoteCreate) -> 
         tokens = Money(_minor(asked.amount, token), token)
         gross, lines = price_by_token(tokens, fiat, pricing)
         check_order_amount(gross, limits)
+    if tokens.amount_minor > network.payout_max_minor:
+        raise AmountOutOfRange("more tokens than one payout can carry", param="amount")
     now = services.clock.now()
     return Quote(
         id=new_id(quote_prefix(fiat.code)),

@@ -99,11 +99,8 @@ def _invalid(message: str) -> InvalidInput:
 
 
 def header(scope: Mapping[str, Any], name: bytes) -> str | None:
-    """One header (lower-case ``name``) straight from the scope; the last one wins."""
-    found = None
-    for key, value in scope["headers"]:
-        if key == name:
-            found = value
+    """One header by its lower-case ``name``, from the table that the edge made once."""
+    found: bytes | None = scope["state"]["headers"].get(name)
     return None if found is None else found.decode("latin-1")
 
 

@@ -37,13 +37,15 @@ class NetworkInfo:
     """What the API needs to know of a network, without talking to it.
 
     ``normalize_address`` is the chain's own pure check; it raises
-    :class:`~settlement.errors.InvalidAddress`.
+    :class:`~settlement.errors.InvalidAddress`. ``payout_max_minor`` is the most that one row of a
+    batch can say: more could be captured and never paid.
     """
 
     name: str
     native: Asset
     assets: tuple[TokenInfo, ...]
     normalize_address: Callable[[str], str]
+    payout_max_minor: int = (1 << 256) - 1
 
 
 class ApiStore(AcceptingStore, Store, Protocol):

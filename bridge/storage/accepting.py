@@ -10,6 +10,7 @@ stored copy. Nothing in here notifies: NOTIFY takes a database-wide lock at comm
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -103,6 +104,11 @@ _REMEMBER = """
 """
 
 
+@lru_cache(maxsize=256)
+def _asset(code: str, scale: int, network: str | None) -> Asset:
+    return Asset(code, scale, network)
+
+
 def _new_order(command: AcceptOrder, offer: Any, now: datetime) -> Order:
     """The order that was just inserted: the command, and what its quote offered.
 
@@ -119,9 +125,9 @@ def _new_order(command: AcceptOrder, offer: Any, now: datetime) -> Order:
         customer=command.customer,
         wallet=command.wallet,
         network=network,
-        gross=Money(int(offer["gross_minor"]), Asset(offer["fiat"], offer["fiat_scale"])),
+        gross=Money(int(offer["gross_minor"]), _asset(offer["fiat"], offer["fiat_scale"], None)),
         token=Money(
-            int(offer["token_minor"]), Asset(offer["token"], offer["token_scale"], network)
+            int(offer["token_minor"]), _asset(offer["token"], offer["token_scale"], network)
         ),
         lines=lines_from(offer["lines"]),
         client_secret=command.client_secret,

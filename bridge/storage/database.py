@@ -26,8 +26,8 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
         return ""
 
 
-def _dumps(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
+"""``json.dumps`` with separators of one's own builds an encoder for every call."""
 
 
 async def _init(connection: Any) -> None:

@@ -11,6 +11,7 @@ from bridge import logging as structured
 from bridge.storage.records import KeyKind, Role
 from settlement.ids import new_id
 from tests.api.world import Api, is_problem, order_body, quote_body
+from tests.support.waiting import eventually
 
 
 async def test_an_unknown_route_is_a_problem_document(api: Api) -> None:
@@ -260,6 +261,7 @@ async def test_logs_hold_no_key_secret_or_query(api: Api, caplog: pytest.LogCapt
         secret = order["client_secret"]
         path = f"/v1/orders/{order['id']}?key={publishable}&client_secret={secret}"
         assert (await api.get(path, key="")).status_code == 200
+    await eventually(lambda: stream.getvalue().count(order["id"]) == 2, what="the access log")
     structured.configure()
     ours = [r.getMessage() for r in caplog.records if not r.name.startswith("http")]
     logged = "\n".join([*ours, stream.getvalue()])
