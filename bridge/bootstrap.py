@@ -22,6 +22,7 @@ from bridge.storage.queries import Queries
 from bridge.storage.store import PostgresStore
 from bridge.storage.wake import WORK, Wake, somebody_listens
 from chain.deployment import Deployment, load_deployments
+from chain.evm import vault
 from chain.evm.addresses import normalize_address
 from chain.evm.client import EvmChain
 from chain.gas.static import StaticGas
@@ -125,6 +126,7 @@ def network_info(network: Network, deployment: Deployment) -> NetworkInfo:
             TokenInfo(deployment.asset(token.code), token.address) for token in deployment.tokens
         ),
         normalize_address=partial(normalize_address, swallowing=contracts),
+        payout_max_minor=vault.AMOUNT_MAX_MINOR,
     )
 
 

@@ -28,6 +28,8 @@ _ERRORS = {
     if item["type"] == "error"
 }
 _AMOUNT_BITS = 96
+AMOUNT_MAX_MINOR = (1 << _AMOUNT_BITS) - 1
+"""The most that one row can pay: recipient and amount share a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def explain(error: ChainError) -> ChainError:
 
 
 def _word(payout: Payout) -> int:
-    if not 0 < payout.amount_minor < 1 << _AMOUNT_BITS:
+    if not 0 < payout.amount_minor <= AMOUNT_MAX_MINOR:
         raise InvariantBroken(f"{payout.order_id}: {payout.amount_minor} does not fit a row")
     return int(payout.wallet, 16) << _AMOUNT_BITS | payout.amount_minor
 
