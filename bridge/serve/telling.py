@@ -10,7 +10,9 @@ from bridge.wording import money, shown
 
 def backing(say: Terminal, running: Backing, elapsed_s: float) -> None:
     """Which database, chain and Stripe, and what the chain has to say."""
-    card = "local Stripe emulator" if running.emulator else "Stripe itself (test mode)"
+    card = f"Stripe at {running.stripe_base}" if running.stripe_base else "Stripe (test mode)"
+    if running.emulator is not None:
+        card = "local Stripe emulator"
     database = "embedded PostgreSQL" if running.database.owned else "PostgreSQL"
     say.step(f"{database}, {running.chain.kind}, {card}", elapsed_s)
     for note in running.chain.notes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.waiting import eventually_sync
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 60
+LIMIT_S = 120
 _NOT_PASSED_ON = ("STRIPE_", "TIDEGATE_", "DATABASE_URL")
 
 
@@ -35,13 +35,12 @@ def tidegate(*arguments: str, limit_s: float = LIMIT_S, **values: str) -> tuple[
 
 
 class Serving:
-    """A ``serve`` that goes on in the background; ``text`` is what it has said so far."""
+    """A command that goes on in the background; ``text`` is what it has said so far."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        command = [sys.executable, "-m", "bridge.cli", "serve", "--data-folder", str(folder)]
         self.process = subprocess.Popen(
-            [*command, *arguments],
-            env=environment(),
+            [sys.executable, "-m", "bridge.cli", *arguments],
+            env=environment(TIDEGATE_STATE_DIR=str(folder)),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,5 +1,6 @@
 """The whole demonstration, run as a process: what stops it, what it survives, what it shows."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -8,10 +9,18 @@ import socket
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from bridge.locks import hold
+from bridge.storage import postgres
+from chain.deployment import load_deployments
+from chain.evm import vault
+from chain.evm.treasury import Treasury
 from chain.local.anvil import find_anvil
+from chain.networks.local import NETWORK
+from chain.rpc import RpcClient
+from chain.signers import open_signer
 from tests.serve.running import Serving, all_gone, processes_of, tidegate
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -71,7 +80,7 @@ def test_a_data_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> 
 @needs_anvil
 def test_a_run_killed_while_it_sets_up_is_finished_by_the_next(tmp_path: Path) -> None:
     """SIGKILL leaves no process; the next run completes, and the one after it verifies."""
-    killed = Serving(tmp_path, "--port", "0")
+    killed = Serving(tmp_path, "serve", "--port", "0")
     killed.says("embedded PostgreSQL")
     assert killed.end(signal.SIGKILL) == -signal.SIGKILL
     all_gone(tmp_path)
@@ -90,21 +99,51 @@ def test_a_run_killed_while_it_sets_up_is_finished_by_the_next(tmp_path: Path) -
 
 
 def test_a_lost_chain_is_told_and_replaced(tmp_path: Path) -> None:
-    """On eth-tester: a new instance is stocked anew, and what the old one held is written off."""
-    first = serve_once(tmp_path, "--chain", "eth-tester")
-    assert "eth-tester" in first
+    """What was in flight is refunded, a new instance stocked, the old one written off."""
+    serving = Serving(tmp_path, "serve", "--port", "0", "--chain", "eth-tester")
+    serving.says(r"^order ord_\w+ completed")
+    asyncio.run(pause_vault(tmp_path))
+    waiting = Serving(tmp_path, "sample-order")
+    waiting.says(r"held +paused")
+    assert serving.end(signal.SIGKILL) == -signal.SIGKILL
+    waiting.end(signal.SIGKILL)
+    all_gone(tmp_path)
     shutil.rmtree(tmp_path / "chain")
+
     second = serve_once(tmp_path, "--chain", "eth-tester")
     assert "the chain is not the one that was paid on" in second
-    assert "started over on a new chain instance" in second
+    assert "started over on a new chain instance; 1 order in flight will be refunded" in second
     assert "1 earlier order completed on a chain instance that is gone" in second
     assert "stocked with 1,000,000.00 DUSD and 10.00 ETH" in second
     assert "chain 999,904.05 = ledger 999,904.05 local:DUSD" in second
+    assert asyncio.run(statuses(tmp_path)) == ["completed", "refunded", "completed"]
+
+
+async def pause_vault(folder: Path) -> None:
+    """What its owner may do at any time; orders then wait."""
+    [deployment] = load_deployments(folder / "deployments.json").values()
+    rpc = RpcClient(deployment.rpc_urls)
+    keys = folder / "keystore"
+    where = {"path": str(keys / "treasury.json"), "password_file": str(keys / "password")}
+    owner = Treasury(NETWORK, rpc, open_signer("keystore", where))
+    signed = await owner.prepare(deployment.vault, vault.admin_data("pause"))
+    await owner.deliver(signed.raw)
+    await rpc.close()
+
+
+async def statuses(folder: Path) -> list[str]:
+    """Of all orders, oldest first."""
+    server = await asyncio.to_thread(postgres.start, folder / "postgres")
+    connection = await asyncpg.connect(server.dsn)
+    rows = await connection.fetch("SELECT status FROM orders ORDER BY id")
+    await connection.close()
+    await asyncio.to_thread(server.stop)
+    return [row["status"] for row in rows]
 
 
 def test_a_killed_worker_is_started_again_and_sigterm_stops_everything(tmp_path: Path) -> None:
     """While it serves: console commands join its database, a part that dies comes back."""
-    serving = Serving(tmp_path, "--port", "0")
+    serving = Serving(tmp_path, "serve", "--port", "0")
     serving.says(r"^order ord_\w+ completed")
     here = {"TIDEGATE_STATE_DIR": str(tmp_path)}
 
