@@ -165,6 +165,7 @@ async def test_two_workers_share_the_work_and_pay_everybody_once(
     """Ten orders, two processes, one lane: each wallet its own amount, once."""
     wallets = [fresh_address() for _ in range(10)]
     with workers_of(bridge, flow_dsn, emulator_url, tmp_path) as workers:
+        workers.environment["LEASE_MS"] = "10000"
         workers.start()
         workers.start()
         ids = [await paid_order(bridge, wallet) for wallet in wallets]
