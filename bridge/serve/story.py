@@ -125,7 +125,8 @@ class _Story:
         secrets: DemoSecrets,
         api_url: str,
     ) -> int:
-        telling.keys(self._terminal, secrets, api_url)
+        local_stripe = None if backing.emulator is None else backing.stripe_base
+        telling.keys(self._terminal, secrets, api_url, local_stripe)
         if self._options.sample:
             access = _access(settings, secrets, api_url)
             stopped = "" if self._options.once else f"{api_url}/docs   Ctrl-C stops everything"

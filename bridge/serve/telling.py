@@ -50,8 +50,11 @@ def _earlier(say: Terminal, found: Recheck) -> None:
         say.note(f"{lost} completed on a chain instance that is gone: cannot be verified")
 
 
-def keys(say: Terminal, secrets: DemoSecrets, api_url: str) -> None:
-    """Where the API is, and the demo tenant's test keys."""
+def keys(say: Terminal, secrets: DemoSecrets, api_url: str, local_stripe: str | None) -> None:
+    """Where the API is, the demo tenant's test keys, and where a card is confirmed by hand."""
     say.title(f"Demo tenant {TENANT} at {api_url}/v1 (docs: {api_url}/docs)")
     say.row("secret key", secrets.secret_key)
     say.row("publishable key", secrets.publishable_key)
+    if local_stripe is not None:
+        say.row("local Stripe", local_stripe)
+        say.row("  its key", secrets.stripe_publishable_key)

@@ -118,3 +118,21 @@ case "$*" in
   *"-m pip"*) echo "no network here"; exit 1 ;;
 esac
 """
+
+
+def test_a_damaged_environment_is_made_anew_once(machine: Path, project: Path) -> None:
+    """Packages that pip takes for installed but that do not import: one new try, then the truth."""
+    program(machine, "python3", DAMAGED_PYTHON)
+    status, said = run(machine, "python-packages", "base", ".venv", cwd=project)
+    assert status == 1
+    assert said.count("is damaged; making it anew") == 1
+    assert "ModuleNotFoundError" in said
+    assert not (project / ".venv" / ".installed-base").exists()
+
+
+DAMAGED_PYTHON = """
+case "$*" in
+  *"-m venv"*) mkdir -p "$3/bin" && cat "$0" > "$3/bin/python" && /bin/chmod +x "$3/bin/python" ;;
+  *"import bridge"*) echo "ModuleNotFoundError: No module named 'litestar'"; exit 1 ;;
+esac
+"""
