@@ -27,7 +27,8 @@ _ERRORS = {
     for item in load_artifact("Vault").abi
     if item["type"] == "error"
 }
-_AMOUNT_BITS = 96
+AMOUNT_BYTES_MAX = 14
+"""The widest amount of a row: 112 bits, as the vault's spending window counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,21 @@ class Outcome:
     skipped: frozenset[int]
 
 
-def pay_batch_data(batch_id: int, root: str, token: str, payouts: Sequence[Payout]) -> bytes:
-    """Calldata of ``payBatch``: one word per payout."""
-    words = [_word(payout) for payout in payouts]
-    return _encode("payBatch", [batch_id, bytes.fromhex(root.removeprefix("0x")), token, words])
+def pay_batch_data(batch_id: int, root: str, asset: str, payouts: Sequence[Payout]) -> bytes:
+    """Calldata of ``payBatch``: per payout 20 bytes and the width of the largest amount.
+
+    Raises :class:`~settlement.errors.InvariantBroken` for an amount that no row can hold.
+    """
+    width = amount_bytes(payouts)
+    rows = b"".join(_row(payout, width) for payout in payouts)
+    root_bytes = bytes.fromhex(root.removeprefix("0x"))
+    return _encode("payBatch", [batch_id, root_bytes, asset, 20 + width, rows])
+
+
+def amount_bytes(payouts: Sequence[Payout]) -> int:
+    """The fewest bytes that hold every amount: calldata is what a payout's overhead is made of."""
+    largest = max((payout.amount_minor for payout in payouts), default=0)
+    return max(1, (largest.bit_length() + 7) // 8)
 
 
 def batch_root_data(batch_id: int) -> bytes:
@@ -81,10 +93,10 @@ def explain(error: ChainError) -> ChainError:
     return ChainRefused(f"the vault refuses: {item['name']}{values}")
 
 
-def _word(payout: Payout) -> int:
-    if not 0 < payout.amount_minor < 1 << _AMOUNT_BITS:
+def _row(payout: Payout, width: int) -> bytes:
+    if not 0 < payout.amount_minor or width > AMOUNT_BYTES_MAX:
         raise InvariantBroken(f"{payout.order_id}: {payout.amount_minor} does not fit a row")
-    return int(payout.wallet, 16) << _AMOUNT_BITS | payout.amount_minor
+    return bytes.fromhex(payout.wallet[2:]) + payout.amount_minor.to_bytes(width)
 
 
 def _encode(function: str, arguments: list[Any]) -> bytes:
