@@ -44,6 +44,9 @@ library ErrorsLib {
     /// or has blocked the vault, and no recipient is to blame.
     error AssetUnavailable(uint256 index);
 
+    /// @notice Thrown when the token does not say what the vault holds of it: its code is gone or broken.
+    error BalanceUnknown(address asset);
+
     /// @notice Thrown when the vault lost more of the token than it counted as paid.
     error UnaccountedOutflow(uint256 counted, uint256 lost);
 

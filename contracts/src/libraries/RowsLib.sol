@@ -5,70 +5,147 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 /// @title RowsLib
 /// @notice The loops that almost all gas is spent in, and nothing else: they pay rows until one is not
-/// paid, and leave the judgement of that row to the vault.
-/// @dev A row is recipient (20 bytes) and amount (`rowBytes`, at most 14), in calldata. Amounts of
-/// 112 bits cannot overflow their sum: calldata would need 2^144 rows.
+/// paid at once, and leave the judgement of that row to the vault.
+/// @dev A row is a recipient (20 bytes) and an amount (at most 14 bytes) in calldata. Amounts of 112
+/// bits cannot overflow their sum: calldata would have to hold 2^144 rows.
 library RowsLib {
+    /// @notice Pays rows of a token from `position` on, until `end` or the first row that was not
+    /// answered with a clean `true`.
+    /// @return stopped Where that row begins, or `end`.
+    /// @return sum The amounts of all rows attempted, that row included.
     function payTokens(
         address token,
         uint256 gasCap,
         uint256 rowBytes,
         uint256 position,
         uint256 end
-    ) internal returns (uint256 stopped) {
+    ) internal returns (uint256 stopped, uint256 sum) {
         assembly ("memory-safe") {
+            // What remains of a word when the recipient's 20 bytes and the next row are gone.
             let shift := sub(416, shl(3, rowBytes))
+            let amount
+
+            // transfer(address,uint256) from 0x00: selector 0x00, recipient 0x10 to 0x24, amount 0x24
+            // to 0x44. That is scratch space and four upper bytes of the free memory pointer, which
+            // are zero before and after. The twelve zero bytes before the recipient stay.
             mstore(0x00, shl(224, 0xa9059cbb))
-            for {} lt(position, end) {} {
+
+            // A row, in three steps:
+            // 1. The word at `position` puts the recipient in place, and rubbish behind it.
+            // 2. The amount, whose upper bytes are zero, goes over the rubbish.
+            // 3. The answer lands on the recipient at 0x10. It is compared as a whole word: a short
+            //    answer or none leaves the amount's zero bytes at its end, so never 1.
+            // The row that is not paid ends both loops, by moving the end to itself.
+
+            // Eight rows per turn while there are eight: a test after each would cost 35 gas a row.
+            let seven := mul(7, rowBytes)
+            for {} lt(add(position, seven), end) {} {
                 mstore(0x10, calldataload(position))
-                mstore(0x24, shr(shift, calldataload(add(position, 20))))
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) { break }
+                amount := shr(shift, calldataload(add(position, 20)))
+                sum := add(amount, sum)
+                mstore(0x24, amount)
+                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                    end := position
+                    break
+                }
                 position := add(position, rowBytes)
                 mstore(0x10, calldataload(position))
-                mstore(0x24, shr(shift, calldataload(add(position, 20))))
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) { break }
+                amount := shr(shift, calldataload(add(position, 20)))
+                sum := add(amount, sum)
+                mstore(0x24, amount)
+                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                    end := position
+                    break
+                }
                 position := add(position, rowBytes)
                 mstore(0x10, calldataload(position))
-                mstore(0x24, shr(shift, calldataload(add(position, 20))))
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) { break }
+                amount := shr(shift, calldataload(add(position, 20)))
+                sum := add(amount, sum)
+                mstore(0x24, amount)
+                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                    end := position
+                    break
+                }
                 position := add(position, rowBytes)
                 mstore(0x10, calldataload(position))
-                mstore(0x24, shr(shift, calldataload(add(position, 20))))
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) { break }
+                amount := shr(shift, calldataload(add(position, 20)))
+                sum := add(amount, sum)
+                mstore(0x24, amount)
+                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                    end := position
+                    break
+                }
                 position := add(position, rowBytes)
                 mstore(0x10, calldataload(position))
-                mstore(0x24, shr(shift, calldataload(add(position, 20))))
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) { break }
+                amount := shr(shift, calldataload(add(position, 20)))
+                sum := add(amount, sum)
+                mstore(0x24, amount)
+                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                    end := position
+                    break
+                }
                 position := add(position, rowBytes)
                 mstore(0x10, calldataload(position))
-                mstore(0x24, shr(shift, calldataload(add(position, 20))))
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) { break }
+                amount := shr(shift, calldataload(add(position, 20)))
+                sum := add(amount, sum)
+                mstore(0x24, amount)
+                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                    end := position
+                    break
+                }
                 position := add(position, rowBytes)
                 mstore(0x10, calldataload(position))
-                mstore(0x24, shr(shift, calldataload(add(position, 20))))
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) { break }
+                amount := shr(shift, calldataload(add(position, 20)))
+                sum := add(amount, sum)
+                mstore(0x24, amount)
+                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                    end := position
+                    break
+                }
                 position := add(position, rowBytes)
                 mstore(0x10, calldataload(position))
-                mstore(0x24, shr(shift, calldataload(add(position, 20))))
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) { break }
+                amount := shr(shift, calldataload(add(position, 20)))
+                sum := add(amount, sum)
+                mstore(0x24, amount)
+                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                    end := position
+                    break
+                }
                 position := add(position, rowBytes)
             }
+
+            for {} lt(position, end) {} {
+                mstore(0x10, calldataload(position))
+                amount := shr(shift, calldataload(add(position, 20)))
+                sum := add(amount, sum)
+                mstore(0x24, amount)
+                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                    end := position
+                    break
+                }
+                position := add(position, rowBytes)
+            }
+
             mstore(0x24, 0)
             stopped := position
         }
     }
 
-    /// @notice Pays rows of native coin; as {payTokens}, but no answer is read.
+    /// @notice Pays rows of native coin; as {payTokens}, but no answer is read, and it stops before a
+    /// recipient who is zero or this contract, where the coin would be burnt or go nowhere.
     function payNative(uint256 gasCap, uint256 rowBytes, uint256 position, uint256 end)
         internal
-        returns (uint256 stopped)
+        returns (uint256 stopped, uint256 sum)
     {
         assembly ("memory-safe") {
             let shift := sub(416, shl(3, rowBytes))
 
             for {} lt(position, end) {} {
+                let to := shr(96, calldataload(position))
                 let amount := shr(shift, calldataload(add(position, 20)))
-                if iszero(call(gasCap, shr(96, calldataload(position)), amount, 0, 0, 0, 0)) { break }
+                sum := add(amount, sum)
+                if or(iszero(to), eq(to, address())) { break }
+                if iszero(call(gasCap, to, amount, 0, 0, 0, 0)) { break }
                 position := add(position, rowBytes)
             }
             stopped := position
@@ -87,7 +164,22 @@ library RowsLib {
         }
     }
 
-    /// @notice One payment, judged as the loops judge theirs.
+    /// @notice What this contract holds of `asset`, and whether the token could say it.
+    function holding(address asset) internal view returns (bool known, uint256 amount) {
+        if (asset == address(0)) return (true, address(this).balance);
+        assembly ("memory-safe") {
+            mstore(0x14, address())
+            mstore(0x00, shl(96, 0x70a08231)) // balanceOf(address) at 0x10
+            // The call comes first: arguments are evaluated from the right.
+            known := and(gt(returndatasize(), 0x1f), staticcall(gas(), asset, 0x10, 0x24, 0, 0x20))
+            amount := mload(0)
+        }
+    }
+
+    /// @notice One payment. A token may also answer nothing, as USDT does: the vault knows that there
+    /// is code behind a listed address.
+    /// @dev Copies at most one word of the answer, so that nobody can make the vault pay for the memory
+    /// of a long one.
     function send(address asset, uint256 gasCap, address to, uint256 amount)
         internal
         returns (bool success)

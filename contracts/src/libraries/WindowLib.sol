@@ -14,39 +14,47 @@ library WindowLib {
     uint256 internal constant SPAN = 1 days;
 
     /// @notice How much may be spent now.
-    function left(IVault.Window storage window) internal view returns (uint256) {
-        uint256 size = window.limit - window.limit / 2;
-        uint256 filled = level(window);
-        return filled < size ? size - filled : 0;
-    }
-
-    /// @notice What was spent and has not drained. Rounds up: a part of a unit has not drained yet.
-    function level(IVault.Window storage window) internal view returns (uint256) {
-        uint256 elapsed;
-        unchecked {
-            // Modulo 2^32, so that a clock beyond 2106 still measures what has passed.
-            elapsed = uint32(uint32(block.timestamp) - window.updatedAt);
-        }
-        uint256 drained = uint256(window.limit / 2) * elapsed / SPAN;
-        return window.level > drained ? window.level - drained : 0;
+    function left(IVault.Window storage window) internal view returns (uint256 room) {
+        (, room) = _now(window.limit, window.level, window.updatedAt);
     }
 
     /// @notice Fills the bucket by `amount`, or reverts when it does not fit.
     function spend(IVault.Window storage window, address asset, uint256 amount) internal {
-        uint256 room = left(window);
+        uint112 limit = window.limit;
+        (uint256 level, uint256 room) = _now(limit, window.level, window.updatedAt);
         if (amount > room) revert ErrorsLib.WindowExceeded(asset, amount, room);
-        write(window, window.limit, level(window) + amount);
+        unchecked {
+            _write(window, limit, level + amount);
+        }
     }
 
     /// @notice Changes the limit; what has drained until now drained under the old one.
     function resize(IVault.Window storage window, uint112 limit) internal {
-        write(window, limit, level(window));
+        (uint256 level,) = _now(window.limit, window.level, window.updatedAt);
+        _write(window, limit, level);
     }
 
-    function write(IVault.Window storage window, uint112 limit, uint256 newLevel) private {
-        // A level is at most a bucket's size, which fits: the casts lose nothing.
+    /// @dev The level now, and the room above it. What drains is rounded down. Nothing here can
+    /// overflow: limits have 112 bits and times 32.
+    function _now(uint256 limit, uint256 level, uint32 updatedAt)
+        private
+        view
+        returns (uint256, uint256)
+    {
+        unchecked {
+            uint256 half = limit / 2;
+            // Modulo 2^32, so that a clock beyond 2106 still measures what has passed.
+            uint256 drained = half * uint32(uint32(block.timestamp) - updatedAt) / SPAN;
+            level = level > drained ? level - drained : 0;
+            uint256 size = limit - half;
+            return (level, level < size ? size - level : 0);
+        }
+    }
+
+    /// @dev A level is at most the size of a bucket that was, which fits: the cast loses nothing.
+    function _write(IVault.Window storage window, uint112 limit, uint256 level) private {
         window.limit = limit;
-        window.level = uint112(newLevel);
+        window.level = uint112(level);
         window.updatedAt = uint32(block.timestamp);
     }
 }
