@@ -231,8 +231,8 @@ contract Vault is IVault, Ownable2Step, Pausable, ReentrancyGuardTransient {
     function withdraw(address asset, uint256 amount)
         external
         onlyOwner
-        announced
         whenNotPaused
+        announced
         nonReentrant
     {
         address to = treasury;

@@ -76,7 +76,7 @@ interface IVault {
     /// @notice Gas that the recipient of native coin may use, the 2,300 stipend not counted.
     function NATIVE_GAS_CAP() external view returns (uint256);
 
-    /// @notice Gas that must have been left beside a failed row's cap for the recipient to be blamed.
+    /// @notice Gas that must be left beside the cap when a failed row is tried again.
     /// @dev What a call costs before it forwards anything: account creation, value transfer and cold
     /// access take up to 36,600 of it.
     function ROW_GAS_RESERVE() external view returns (uint256);
@@ -130,15 +130,18 @@ interface IVault {
     /* SETTLEMENT */
 
     /// @notice Pays every row that can be paid, and reports the others. Settlers only.
-    /// @dev A row is skipped, with {PayoutSkipped} and its bit in {skippedRows}, when its recipient is
-    /// zero, this vault or the token, or when its transfer reverts, returns false, returns something
-    /// that is no boolean, or uses more than its gas cap. The batch reverts instead, and pays nobody,
-    /// when a row fails for want of gas, inventory or a working token, or when the sum exceeds the
-    /// asset's window: those faults are not the recipient's.
-    /// @dev Every payout is recognised by a clean `true` or by no answer at all (as USDT). Whatever a
-    /// token answers, the vault never ends a batch with less than before minus what it reports as paid.
+    /// @dev A row that fails is tried once more with its full gas cap. It is skipped, with
+    /// {PayoutSkipped} and its bit in {skippedRows}, when that too reverts, returns false, returns
+    /// something that is no boolean, or uses more than the cap; and when native coin would go to the
+    /// zero address or to this vault. The batch reverts instead, and pays nobody, when a row fails for
+    /// want of gas, inventory or a working token, or when the sum exceeds the asset's window: those
+    /// faults are not the recipient's.
+    /// @dev Whatever a token answers, no batch ends with less than before minus what it reports as paid.
+    /// @dev Warning: a token's row to this vault, to the token, or to the zero address of a token that
+    /// would burn it is not caught here: the settler must not write one.
     /// @dev Warning: `root` is recorded as given. The vault does not check it against `rows`.
-    /// @dev Warning: leave room for a failing recipient in the gas limit: cap and reserve.
+    /// @dev Warning: an estimate of gas holds while recipients behave as they did for the estimate. Leave
+    /// room in the gas limit for one that fails meanwhile.
     /// @param batchId An id never paid before.
     /// @param root The Merkle root of the orders; not zero. See {verifyReceipt} for its leaves.
     /// @param asset A listed asset.
