@@ -9,10 +9,11 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 /// @dev A row is a recipient (20 bytes) and an amount (at most 14 bytes) in calldata. Amounts of 112
 /// bits cannot overflow their sum: calldata would have to hold 2^144 rows.
 library RowsLib {
-    /// @notice Pays rows of a token from `position` on, until `end` or the first row that was not
-    /// answered with a clean `true`.
+    /// @notice Pays rows of a token from `position` on, until `end` or the first row whose transfer
+    /// fails or answers anything but `true` or nothing.
     /// @return stopped Where that row begins, or `end`.
     /// @return sum The amounts of all rows attempted, that row included.
+    /// @dev An answer of 1 to 31 zero bytes is taken for none. No token gives one, and listing refuses it.
     function payTokens(
         address token,
         uint256 gasCap,
@@ -25,89 +26,91 @@ library RowsLib {
             let shift := sub(416, shl(3, rowBytes))
             let amount
 
-            // transfer(address,uint256) from 0x00: selector 0x00, recipient 0x10 to 0x24, amount 0x24
-            // to 0x44. That is scratch space and four upper bytes of the free memory pointer, which
-            // are zero before and after. The twelve zero bytes before the recipient stay.
-            mstore(0x00, shl(224, 0xa9059cbb))
+            // transfer(address,uint256) from 0x20: selector 0x20, recipient 0x30 to 0x44, amount 0x44
+            // to 0x64. The twelve zero bytes before the recipient stay. This covers the free memory
+            // pointer and four bytes of the zero slot, which are put back below.
+            let pointer := mload(0x40)
+            mstore(0x20, shl(224, 0xa9059cbb))
 
             // A row, in three steps:
             // 1. The word at `position` puts the recipient in place, and rubbish behind it.
-            // 2. The amount, whose upper bytes are zero, goes over the rubbish.
-            // 3. The answer lands on the recipient at 0x10. It is compared as a whole word: a short
-            //    answer or none leaves the amount's zero bytes at its end, so never 1.
+            // 2. The amount goes over the rubbish.
+            // 3. The answer lands at 0x00 and has to be 1. A token that answers nothing leaves the 1
+            //    that is there from the start, or from the row before.
             // The row that is not paid ends both loops, by moving the end to itself.
+            mstore(0x00, 1)
 
             // Eight rows per turn while there are eight: a test after each would cost 35 gas a row.
             let seven := mul(7, rowBytes)
             for {} lt(add(position, seven), end) {} {
-                mstore(0x10, calldataload(position))
+                mstore(0x30, calldataload(position))
                 amount := shr(shift, calldataload(add(position, 20)))
                 sum := add(amount, sum)
-                mstore(0x24, amount)
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                mstore(0x44, amount)
+                if iszero(and(eq(mload(0), 1), call(gasCap, token, 0, 0x20, 0x44, 0, 0x20))) {
                     end := position
                     break
                 }
                 position := add(position, rowBytes)
-                mstore(0x10, calldataload(position))
+                mstore(0x30, calldataload(position))
                 amount := shr(shift, calldataload(add(position, 20)))
                 sum := add(amount, sum)
-                mstore(0x24, amount)
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                mstore(0x44, amount)
+                if iszero(and(eq(mload(0), 1), call(gasCap, token, 0, 0x20, 0x44, 0, 0x20))) {
                     end := position
                     break
                 }
                 position := add(position, rowBytes)
-                mstore(0x10, calldataload(position))
+                mstore(0x30, calldataload(position))
                 amount := shr(shift, calldataload(add(position, 20)))
                 sum := add(amount, sum)
-                mstore(0x24, amount)
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                mstore(0x44, amount)
+                if iszero(and(eq(mload(0), 1), call(gasCap, token, 0, 0x20, 0x44, 0, 0x20))) {
                     end := position
                     break
                 }
                 position := add(position, rowBytes)
-                mstore(0x10, calldataload(position))
+                mstore(0x30, calldataload(position))
                 amount := shr(shift, calldataload(add(position, 20)))
                 sum := add(amount, sum)
-                mstore(0x24, amount)
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                mstore(0x44, amount)
+                if iszero(and(eq(mload(0), 1), call(gasCap, token, 0, 0x20, 0x44, 0, 0x20))) {
                     end := position
                     break
                 }
                 position := add(position, rowBytes)
-                mstore(0x10, calldataload(position))
+                mstore(0x30, calldataload(position))
                 amount := shr(shift, calldataload(add(position, 20)))
                 sum := add(amount, sum)
-                mstore(0x24, amount)
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                mstore(0x44, amount)
+                if iszero(and(eq(mload(0), 1), call(gasCap, token, 0, 0x20, 0x44, 0, 0x20))) {
                     end := position
                     break
                 }
                 position := add(position, rowBytes)
-                mstore(0x10, calldataload(position))
+                mstore(0x30, calldataload(position))
                 amount := shr(shift, calldataload(add(position, 20)))
                 sum := add(amount, sum)
-                mstore(0x24, amount)
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                mstore(0x44, amount)
+                if iszero(and(eq(mload(0), 1), call(gasCap, token, 0, 0x20, 0x44, 0, 0x20))) {
                     end := position
                     break
                 }
                 position := add(position, rowBytes)
-                mstore(0x10, calldataload(position))
+                mstore(0x30, calldataload(position))
                 amount := shr(shift, calldataload(add(position, 20)))
                 sum := add(amount, sum)
-                mstore(0x24, amount)
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                mstore(0x44, amount)
+                if iszero(and(eq(mload(0), 1), call(gasCap, token, 0, 0x20, 0x44, 0, 0x20))) {
                     end := position
                     break
                 }
                 position := add(position, rowBytes)
-                mstore(0x10, calldataload(position))
+                mstore(0x30, calldataload(position))
                 amount := shr(shift, calldataload(add(position, 20)))
                 sum := add(amount, sum)
-                mstore(0x24, amount)
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                mstore(0x44, amount)
+                if iszero(and(eq(mload(0), 1), call(gasCap, token, 0, 0x20, 0x44, 0, 0x20))) {
                     end := position
                     break
                 }
@@ -115,18 +118,19 @@ library RowsLib {
             }
 
             for {} lt(position, end) {} {
-                mstore(0x10, calldataload(position))
+                mstore(0x30, calldataload(position))
                 amount := shr(shift, calldataload(add(position, 20)))
                 sum := add(amount, sum)
-                mstore(0x24, amount)
-                if iszero(and(eq(mload(0x10), 1), call(gasCap, token, 0, 0, 0x44, 0x10, 0x20))) {
+                mstore(0x44, amount)
+                if iszero(and(eq(mload(0), 1), call(gasCap, token, 0, 0x20, 0x44, 0, 0x20))) {
                     end := position
                     break
                 }
                 position := add(position, rowBytes)
             }
 
-            mstore(0x24, 0)
+            mstore(0x40, pointer)
+            mstore(0x60, 0)
             stopped := position
         }
     }
