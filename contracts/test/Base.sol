@@ -7,9 +7,19 @@ import {OddToken} from "./OddTokens.sol";
 
 /// @dev The few of forge's cheatcodes that are used here; npm has no official forge-std.
 interface Vm {
+    struct Log {
+        bytes32[] topics;
+        bytes data;
+        address emitter;
+    }
+
+    function recordLogs() external;
+    function getRecordedLogs() external returns (Log[] memory);
     function prank(address sender) external;
     function deal(address account, uint256 amount) external;
     function warp(uint256 timestamp) external;
+    /// @dev Unlike `block.timestamp`, the optimizer does not read it again later, after a warp.
+    function getBlockTimestamp() external view returns (uint256);
     function expectRevert(bytes calldata revertData) external;
     function expectRevert() external;
     function expectEmit(bool, bool, bool, bool, address emitter) external;
@@ -63,7 +73,7 @@ abstract contract Base {
     /// @dev Announces the call and lets its time come.
     function _announce(bytes memory data) internal {
         vault.announce(data);
-        vm.warp(block.timestamp + vault.DELAY());
+        vm.warp(vm.getBlockTimestamp() + vault.DELAY());
     }
 
     function _setLimit(address asset, uint112 limit) internal {
