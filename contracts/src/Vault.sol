@@ -267,10 +267,9 @@ contract Vault is IVault, Ownable2Step, Pausable, ReentrancyGuardTransient {
             uint256 index = (position - start) / rowBytes;
             (address to, uint256 amount) = RowsLib.read(position, rowBytes);
             if (!_payAgain(asset, to, amount, index)) {
-                skippedRows[batchId][index / 256] |= 1 << (index % 256);
+                _skip(batchId, index);
                 ++skippedCount;
                 paid -= amount;
-                emit PayoutSkipped(batchId, index);
             }
             uint256 sum;
             (position, sum) = _payFrom(asset, rowBytes, position + rowBytes, end);
@@ -281,6 +280,11 @@ contract Vault is IVault, Ownable2Step, Pausable, ReentrancyGuardTransient {
         // left than expected is no fault: some recipients can send something back.
         uint256 left = _balance(asset);
         if (left + paid < inventory) revert ErrorsLib.UnaccountedOutflow(paid, inventory - left);
+    }
+
+    function _skip(uint256 batchId, uint256 index) internal {
+        skippedRows[batchId][index / 256] |= 1 << (index % 256);
+        emit PayoutSkipped(batchId, index);
     }
 
     function _payFrom(address asset, uint256 rowBytes, uint256 position, uint256 end)
