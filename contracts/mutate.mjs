@@ -108,7 +108,8 @@ function forge() {
   return spawnSync(FORGE, ["test", "--fail-fast", "--no-match-contract", "GasTest"], {
     cwd: join(WORK, "contracts"),
     encoding: "utf8",
-    env: { ...process.env, FOUNDRY_VIA_IR: "false", FOUNDRY_FUZZ_RUNS: "64" },
+    env: { ...process.env, FOUNDRY_VIA_IR: "false", FOUNDRY_FUZZ_RUNS: "32",
+      FOUNDRY_INVARIANT_RUNS: "16", FOUNDRY_INVARIANT_DEPTH: "48" },
   });
 }
 

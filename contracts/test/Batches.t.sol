@@ -47,6 +47,19 @@ contract BatchesTest is Base {
         vault.payBatch(1, ROOT, address(token), rowBytes, new bytes(length));
     }
 
+    function testRefusesRowsThatAreTooShortOrTooLongByAByte() public {
+        uint256[2] memory lengths = [uint256(20), 35];
+        for (uint256 i; i < 2; ++i) {
+            bytes memory rows = new bytes(lengths[i]);
+            rows[0] = 0x01; // a recipient that is not zero, and an amount of zero
+            vm.prank(SETTLER);
+            vm.expectRevert(
+                abi.encodeWithSelector(ErrorsLib.MalformedRows.selector, lengths[i], lengths[i])
+            );
+            vault.payBatch(1, ROOT, address(token), lengths[i], rows);
+        }
+    }
+
     function testRefusesAnAssetThatIsNotListed(address asset) public {
         vm.assume(asset != address(token) && asset != NATIVE);
         _refusesToPay(
