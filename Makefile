@@ -17,7 +17,8 @@ ARGS ?=
 # Test processes; each has its own PostgreSQL, chain and emulator.
 JOBS ?= 2
 
-.PHONY: help run setup test check fmt bench migrate contracts pin clean clean-data FORCE
+.PHONY: help run setup test check fmt bench bench-gas migrate contracts contracts-test contracts-long \
+	contracts-mutate slither pin clean clean-data FORCE
 
 help: ## Show these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
@@ -46,12 +47,33 @@ bench: $(DEV) ## Compare the accepting route with a bare insert
 	@scripts/node-packages base || true
 	@$(PY) -m benchmarks.accept $(ARGS)
 
+bench-gas: $(DEV) ## Gas per payout: the vault, single transfers, a plain loop
+	@scripts/node-packages dev
+	@$(PY) -m benchmarks.payout_gas $(ARGS)
+
 migrate: $(BASE) ## Bring the database to the newest schema
 	@$(VENV)/bin/tidegate migrate
 
 contracts: ## Compile the contracts into contracts/artifacts
 	@scripts/node-packages dev
 	@npm run --silent contracts:build
+
+contracts-test: ## Test the contracts with forge, and compare their gas with the snapshot
+	@scripts/node-packages dev
+	@npm run --silent contracts:test
+	@npm run --silent contracts:gas -- --check snapshots/gas.txt
+
+contracts-long: ## The same with 10,000 fuzz runs and long invariants (about half an hour)
+	@scripts/node-packages dev
+	@FOUNDRY_PROFILE=long npm run --silent contracts:test
+
+contracts-mutate: ## Break every guard in turn: a test must fail for each (about half an hour)
+	@scripts/node-packages dev
+	@node contracts/mutate.mjs
+
+slither: ## Static analysis of the contracts, in an environment of its own
+	@scripts/node-packages dev
+	@scripts/slither
 
 pin: ## Write requirements/*.txt anew from pyproject.toml
 	@requirements/pin.sh "$$(scripts/find-python)"

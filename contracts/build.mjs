@@ -1,10 +1,12 @@
-// Compiles the contracts with the pinned solc and writes one artifact per contract.
+// Compiles the contracts with the pinned solc and writes one artifact per contract, and the vault's
+// storage layout.
 //
 // Python never compiles: it reads the committed artifacts. So the output may depend on nothing but
 // the sources, the compiler and the settings below: no absolute paths, no metadata hash, no dates.
 //
-//   node contracts/build.mjs                write contracts/artifacts/
-//   node contracts/build.mjs --out DIR      write elsewhere, to compare
+//   node contracts/build.mjs                write contracts/artifacts/ and contracts/snapshots/
+//   node contracts/build.mjs --out DIR      write both elsewhere, to compare
+//   node contracts/build.mjs --src DIR      compile DIR/src instead (what mutate.mjs breaks)
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,31 +15,49 @@ import { fileURLToPath } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGES = join(HERE, "..", "node_modules");
-const CONTRACTS = { "src/Vault.sol": "Vault", "src/DemoDollar.sol": "DemoDollar" };
-const SETTINGS = {
-  // Transient storage (EIP-1153) is the newest instruction needed; every listed network has it.
-  evmVersion: "cancun",
-  optimizer: { enabled: true, runs: 1_000_000 },
-  metadata: { bytecodeHash: "none", appendCBOR: false },
+const METADATA = { bytecodeHash: "none", appendCBOR: false };
+// Transient storage (EIP-1153) is the newest instruction needed; every listed network has it.
+const EVM = "cancun";
+
+const PRODUCT = {
+  contracts: { "src/Vault.sol": "Vault", "src/DemoDollar.sol": "DemoDollar" },
+  settings: {
+    evmVersion: EVM, viaIR: true, optimizer: { enabled: true, runs: 1_000_000 }, metadata: METADATA,
+  },
 };
+// As most tokens on the networks were compiled; a faster token would flatter every figure.
+const BENCH = {
+  contracts: {
+    "src/bench/BenchToken.sol": "BenchToken", "src/bench/PullAndTransfer.sol": "PullAndTransfer",
+  },
+  settings: { evmVersion: EVM, optimizer: { enabled: true, runs: 200 }, metadata: METADATA },
+};
+const LAYOUTS = ["Vault"];
 
 const solc = createRequire(import.meta.url)("solc");
 
+function option(name) {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? null : process.argv[at + 1];
+}
+
+const root = option("--src") ?? HERE;
+
 function readSource(name) {
-  const path = name.startsWith("@") ? join(PACKAGES, name) : join(HERE, name);
+  const path = name.startsWith("@") ? join(PACKAGES, name) : join(root, name);
   return existsSync(path) ? { contents: readFileSync(path, "utf8") } : { error: `no ${name}` };
 }
 
-function compile() {
+function compile({ contracts, settings }) {
   const sources = {};
-  for (const name of Object.keys(CONTRACTS)) sources[name] = { content: readSource(name).contents };
+  for (const name of Object.keys(contracts)) sources[name] = { content: readSource(name).contents };
   const outputSelection = {
     "*": {
-      "*": ["abi", "metadata", "evm.bytecode.object", "evm.deployedBytecode.object",
+      "*": ["abi", "metadata", "storageLayout", "evm.bytecode.object", "evm.deployedBytecode.object",
         "evm.deployedBytecode.immutableReferences"],
     },
   };
-  const input = { language: "Solidity", sources, settings: { ...SETTINGS, outputSelection } };
+  const input = { language: "Solidity", sources, settings: { ...settings, outputSelection } };
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: readSource }));
   // Warnings count as errors in our own sources; in a pinned library nobody here can act on them.
   const problems = (output.errors ?? []).filter(
@@ -47,7 +67,7 @@ function compile() {
   return output.contracts;
 }
 
-function artifact(sourceName, contractName, compiled) {
+function artifact(sourceName, contractName, compiled, settings) {
   const metadata = JSON.parse(compiled.metadata);
   const sourceHashes = {};
   for (const [name, source] of Object.entries(metadata.sources)) sourceHashes[name] = source.keccak256;
@@ -58,18 +78,38 @@ function artifact(sourceName, contractName, compiled) {
     bytecode: `0x${compiled.evm.bytecode.object}`,
     deployedBytecode: `0x${compiled.evm.deployedBytecode.object}`,
     immutableReferences: compiled.evm.deployedBytecode.immutableReferences,
-    compiler: { version: metadata.compiler.version, settings: SETTINGS },
+    compiler: { version: metadata.compiler.version, settings },
     sourceKeccak256: sourceHashes,
   };
 }
 
-const flag = process.argv.indexOf("--out");
-const folder = flag < 0 ? join(HERE, "artifacts") : process.argv[flag + 1];
-mkdirSync(folder, { recursive: true });
-const compiled = compile();
-for (const [sourceName, contractName] of Object.entries(CONTRACTS)) {
-  const built = artifact(sourceName, contractName, compiled[sourceName][contractName]);
-  const path = join(folder, `${contractName}.json`);
-  writeFileSync(path, `${JSON.stringify(built, null, 2)}\n`);
+// Slots, offsets and types, without the compiler's node numbers, which move with every edit.
+function layout({ storage, types }) {
+  const plain = (id) => types[id].label;
+  const members = (list) => list.map(({ label, slot, offset, type }) =>
+    ({ slot: Number(slot), offset, bytes: Number(types[type].numberOfBytes), label, type: plain(type) }));
+  const structs = {};
+  for (const type of Object.values(types)) if (type.members) structs[type.label] = members(type.members);
+  return { storage: members(storage), structs };
+}
+
+function write(folder, name, content) {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, name);
+  writeFileSync(path, `${JSON.stringify(content, null, 2)}\n`);
   console.log(path);
+}
+
+const out = option("--out");
+const artifacts = out ? join(out, "artifacts") : join(HERE, "artifacts");
+const snapshots = out ? join(out, "snapshots") : join(HERE, "snapshots");
+for (const group of [PRODUCT, BENCH]) {
+  const compiled = compile(group);
+  for (const [sourceName, contractName] of Object.entries(group.contracts)) {
+    const output = compiled[sourceName][contractName];
+    write(artifacts, `${contractName}.json`, artifact(sourceName, contractName, output, group.settings));
+    if (LAYOUTS.includes(contractName)) {
+      write(snapshots, `${contractName}.storage.json`, layout(output.storageLayout));
+    }
+  }
 }

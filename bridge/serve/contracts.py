@@ -20,6 +20,9 @@ from chain.network import Network
 from chain.rpc import RpcClient
 from chain.signers import Eip1559Transaction, EvmSigner, SignedBytes, open_signer
 
+DAY_LIMIT_MINOR = 2_000_000 * 10**DEMO_DOLLAR_SCALE
+"""What may leave the demo's vault in a day: its whole stock at once, and the same as it drains."""
+
 _TREASURY = "treasury.json"
 
 
@@ -75,23 +78,26 @@ async def ensure_contracts(
     """
     path, name = deployments_path(settings), treasury.network.name
     known = load_deployments(path).get(name)
-    is_new = known is None or not await _stands(treasury, known)
+    is_new = known is None or not await _stands(treasury, known, lane)
     if known is None or is_new:
         token = await treasury.deploy_demo_dollar()
-        vault = await treasury.deploy_vault()
+        vault = await treasury.deploy_vault([lane])
         tokens: tuple[Token, ...] = (Token(DEMO_DOLLAR, DEMO_DOLLAR_SCALE, token),)
     else:
         vault, tokens = known.vault, known.tokens
-    await treasury.allow_settler(vault, lane)
+    for listed in tokens:
+        await treasury.list_demo_dollar(vault, listed.address, DAY_LIMIT_MINOR)
     deployment = Deployment(name, (url,), vault, tokens, (lane,))
     if deployment != known:
         save_deployment(path, deployment)
     return deployment, is_new
 
 
-async def _stands(treasury: Treasury, deployment: Deployment) -> bool:
+async def _stands(treasury: Treasury, deployment: Deployment, lane: str) -> bool:
+    """A vault takes a new lane only a day after it was announced: a lost key means a new vault."""
     contracts = (deployment.vault, *(token.address for token in deployment.tokens))
-    return all([await treasury.owns(contract) for contract in contracts])
+    owned = [await treasury.owns(contract) for contract in contracts]
+    return all(owned) and await treasury.is_settler(deployment.vault, lane)
 
 
 def _create(settings: Settings, name: str | None, key: bytes | None) -> str:

@@ -30,6 +30,8 @@ from settlement.ports.chain import (
 _BALANCE_OF = keccak(text="balanceOf(address)")[:4]
 _GAS_LIMIT_MAX = 16_777_216
 """No transaction may ask for more (EIP-7825)."""
+_GAS_TO_SKIP = 300_000
+"""What the vault wants left before it skips a row, and what judging the row takes."""
 
 
 class EvmChain:
@@ -57,7 +59,7 @@ class EvmChain:
 
     def batch_root(self, call: BatchCall) -> str:
         token = self._contract(call.asset)
-        leaves = [merkle.leaf(payout, token) for payout in call.payouts]
+        leaves = [merkle.leaf(i, payout, token) for i, payout in enumerate(call.payouts)]
         return "0x" + merkle.root(leaves).hex()
 
     async def identity(self) -> ChainIdentity:
@@ -107,7 +109,8 @@ class EvmChain:
     async def sign(
         self, lane_address: str, call: BatchCall, nonce: int, replaces: Fees | None
     ) -> SignedTransaction:
-        """The gas limit is the estimate and a fifth: a short limit reverts, an ample one is free.
+        """The gas limit is the estimate, a fifth, and room for a recipient that fails meanwhile: a
+        short limit reverts, an ample one is free.
 
         A replacement's limit is estimated anew, since the state has moved on.
         """
@@ -121,7 +124,7 @@ class EvmChain:
             raise GasTooHigh(f"the batch needs {estimate} gas, no transaction may have so much")
         market = await self.fees()
         fees = market if replaces is None else replacement_fees(replaces, market)
-        gas_limit = min(ceil_div(estimate * 6, 5), _GAS_LIMIT_MAX)
+        gas_limit = min(ceil_div(estimate * 6, 5) + _GAS_TO_SKIP, _GAS_LIMIT_MAX)
         transaction = Eip1559Transaction(
             chain_id=self._facts.chain_id,
             nonce=nonce,
@@ -181,6 +184,9 @@ class EvmChain:
 
     def _request(self, lane_address: str, call: BatchCall) -> dict[str, str]:
         token = self._contract(call.asset)
+        for payout in call.payouts:
+            if payout.wallet in self._swallowing:
+                raise InvariantBroken(f"{payout.order_id}: {payout.wallet} is a contract of ours")
         data = vault.pay_batch_data(call.batch_id, self.batch_root(call), token, call.payouts)
         return {"from": lane_address, "to": self._deployment.vault, "data": "0x" + data.hex()}
 

@@ -29,8 +29,10 @@ DEMO_DOLLAR = "DUSD"
 DEMO_DOLLAR_SCALE = 6
 
 _MINT = keccak(text="mint(address,uint256)")[:4]
+_APPROVE = keccak(text="approve(address,uint256)")[:4]
 _TRANSFER = keccak(text="transfer(address,uint256)")[:4]
 _IS_SETTLER = keccak(text="isSettler(address)")[:4]
+_WINDOW = keccak(text="window(address)")[:4]
 _OWNER = keccak(text="owner()")[:4]
 _POLL_S = 0.05
 
@@ -48,20 +50,39 @@ class Treasury:
         """Checksummed (EIP-55)."""
         return self._signer.address
 
-    async def deploy_vault(self) -> str:
-        """A new vault that belongs to this account, which also is its pauser; its address."""
-        return await self._deploy("Vault", ["address", "address"], [self.address, self.address])
+    async def deploy_vault(self, lanes: Sequence[str]) -> str:
+        """A new vault in which ``lanes`` may settle; its address.
+
+        It belongs to this account, which also is its pauser and the treasury that withdrawals go
+        to. Lanes that are added later have to be announced a day ahead.
+        """
+        types = ["address", "address", "address", "address[]"]
+        values = [self.address, self.address, self.address, list(lanes)]
+        return await self._deploy("Vault", types, values)
 
     async def deploy_demo_dollar(self) -> str:
         """A new worthless token of six decimals that this account may mint; its address."""
         return await self._deploy("DemoDollar", ["address"], [self.address])
 
-    async def allow_settler(self, vault_address: str, lane_address: str) -> None:
-        """Let the lane settle batches; nothing is sent when it may already."""
-        if await self.is_settler(vault_address, lane_address):
+    async def list_demo_dollar(self, vault_address: str, token: str, limit_minor: int) -> None:
+        """Let at most ``limit_minor`` a day leave, half of it at once; nothing when it is listed.
+
+        The vault tries a token before it lists it, with tokens of this account: mint one, let the
+        vault take it, and get it back.
+        """
+        if await self.limit_minor(vault_address, token):
             return
-        data = vault.admin_data("setSettler", lane_address, True)
+        probe = 10**DEMO_DOLLAR_SCALE
+        await self.deliver((await self.prepare_mint(token, self.address, probe)).raw)
+        approve = _APPROVE + _to_amount(vault_address, probe)
+        await self.deliver((await self.prepare(token, approve)).raw)
+        data = vault.admin_data("listAsset", token, limit_minor, probe)
         await self.deliver((await self.prepare(vault_address, data)).raw)
+
+    async def limit_minor(self, vault_address: str, asset: str) -> int:
+        """What may leave in any day; zero when the asset is not listed."""
+        answer = await self._read(vault_address, _WINDOW + encode(["address"], [asset]))
+        return int(answer[:64] or "0", 16)
 
     async def is_settler(self, vault_address: str, lane_address: str) -> bool:
         data = _IS_SETTLER + encode(["address"], [lane_address])
@@ -142,7 +163,7 @@ class Treasury:
             await asyncio.sleep(_POLL_S)
         raise ChainUnknown(f"transaction {ref} was not mined within {limit_s:g} s")
 
-    async def _deploy(self, name: str, types: list[str], arguments: list[str]) -> str:
+    async def _deploy(self, name: str, types: list[str], arguments: list[Any]) -> str:
         code = load_artifact(name).bytecode + encode(types, arguments)
         receipt = await self.deliver((await self.prepare(None, code)).raw)
         return str(to_checksum_address(receipt["contractAddress"]))

@@ -27,9 +27,11 @@ _ERRORS = {
     for item in load_artifact("Vault").abi
     if item["type"] == "error"
 }
-_AMOUNT_BITS = 96
-AMOUNT_MAX_MINOR = (1 << _AMOUNT_BITS) - 1
-"""The most that one row can pay: recipient and amount share a word."""
+_ADDRESS_BYTES = 20
+AMOUNT_BYTES_MAX = 14
+"""The widest amount of a row: 112 bits, as the vault's spending window counts."""
+AMOUNT_MAX_MINOR = (1 << 8 * AMOUNT_BYTES_MAX) - 1
+"""The most that one row can pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,21 @@ class Outcome:
     skipped: frozenset[int]
 
 
-def pay_batch_data(batch_id: int, root: str, token: str, payouts: Sequence[Payout]) -> bytes:
-    """Calldata of ``payBatch``: one word per payout."""
-    words = [_word(payout) for payout in payouts]
-    return _encode("payBatch", [batch_id, bytes.fromhex(root.removeprefix("0x")), token, words])
+def pay_batch_data(batch_id: int, root: str, asset: str, payouts: Sequence[Payout]) -> bytes:
+    """Calldata of ``payBatch``: rows of 20 bytes and the width of the batch's largest amount.
+
+    Raises :class:`~settlement.errors.InvariantBroken` for what no row may hold.
+    """
+    width = amount_bytes(payouts)
+    rows = b"".join(_row(payout, width, asset) for payout in payouts)
+    root_bytes = bytes.fromhex(root.removeprefix("0x"))
+    return _encode("payBatch", [batch_id, root_bytes, asset, _ADDRESS_BYTES + width, rows])
+
+
+def amount_bytes(payouts: Sequence[Payout]) -> int:
+    """The fewest bytes that hold every amount: calldata is what a payout's overhead is made of."""
+    largest = max((payout.amount_minor for payout in payouts), default=0)
+    return max(1, (largest.bit_length() + 7) // 8)
 
 
 def batch_root_data(batch_id: int) -> bytes:
@@ -83,10 +96,13 @@ def explain(error: ChainError) -> ChainError:
     return ChainRefused(f"the vault refuses: {item['name']}{values}")
 
 
-def _word(payout: Payout) -> int:
-    if not 0 < payout.amount_minor <= AMOUNT_MAX_MINOR:
+def _row(payout: Payout, width: int, asset: str) -> bytes:
+    """The vault leaves these checks to us: 40 gas in each row would buy only our own faults."""
+    if payout.amount_minor <= 0 or width > AMOUNT_BYTES_MAX:
         raise InvariantBroken(f"{payout.order_id}: {payout.amount_minor} does not fit a row")
-    return int(payout.wallet, 16) << _AMOUNT_BITS | payout.amount_minor
+    if payout.wallet.lower() in (NATIVE, asset.lower()):
+        raise InvariantBroken(f"{payout.order_id}: {payout.wallet} would swallow the payout")
+    return bytes.fromhex(payout.wallet[2:]) + payout.amount_minor.to_bytes(width)
 
 
 def _encode(function: str, arguments: list[Any]) -> bytes:

@@ -17,14 +17,16 @@ needs_compiler = pytest.mark.skipif(
 
 @needs_compiler
 def test_the_artifacts_rebuild_byte_for_byte(tmp_path: Path) -> None:
-    """Python trusts them without compiling, so they must be reproducible."""
+    """Python trusts them without compiling, so they must be reproducible; so is the layout of the
+    vault's storage, which must not move unseen."""
     command = [str(NODE), str(ROOT / "contracts" / "build.mjs"), "--out", str(tmp_path)]
     built = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert built.returncode == 0, built.stderr
-    committed = {path.name: path for path in (ROOT / "contracts" / "artifacts").glob("*.json")}
-    assert {path.name for path in tmp_path.iterdir()} == set(committed)
-    for name, path in committed.items():
-        assert (tmp_path / name).read_bytes() == path.read_bytes(), name
+    for folder in ("artifacts", "snapshots"):
+        committed = {path.name: path for path in (ROOT / "contracts" / folder).glob("*.json")}
+        assert {path.name for path in (tmp_path / folder).iterdir()} == set(committed)
+        for name, path in committed.items():
+            assert (tmp_path / folder / name).read_bytes() == path.read_bytes(), name
 
 
 def test_the_lock_file_names_no_registry() -> None:

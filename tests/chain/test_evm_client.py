@@ -8,12 +8,18 @@ from eth_account import Account
 from chain.deployment import Deployment, Token
 from chain.errors import NonceTooLow
 from chain.evm.client import EvmChain
-from chain.evm.merkle import leaf, root
+from chain.evm.merkle import leaf, order_hash, proof, root
 from chain.networks.local import NETWORK
 from chain.resubmit import replacement_fees
 from chain.rpc import RpcClient
 from chain.signers.keystore import KeystoreSigner
-from settlement.errors import ChainPaused, ChainRefused, ChainUnknown, InvalidAddress
+from settlement.errors import (
+    ChainPaused,
+    ChainRefused,
+    ChainUnknown,
+    InvalidAddress,
+    InvariantBroken,
+)
 from settlement.money import Asset
 from settlement.ports.chain import BatchCall, Fees, Payout
 from tests.chain.world import DOLLAR, World, fresh_address
@@ -131,6 +137,48 @@ async def test_a_refused_recipient_is_reported_by_its_row(evm, world):
     assert (inclusion.succeeded, inclusion.skipped) == (True, frozenset({1}))
 
 
+async def test_a_receipt_is_verified_by_the_vault_unless_its_row_was_skipped(evm, world):
+    """For every size of tree; another order, row, wallet or amount is not confirmed."""
+    world.stock(100 * DOLLAR)
+    blocked = fresh_address()
+    world.do(world.dollar.functions.setBlocked(blocked, True), world.owner)
+    token, verify = world.dollar.address, world.vault.functions.verifyReceipt
+    for size in (1, 2, 3, 7):
+        wallets = [fresh_address() for _ in range(size - 1)] + [blocked]
+        call = a_call(size, [DOLLAR] * size, wallets)
+        signed = await evm.sign(
+            world.settler.address, call, await evm.nonce(world.settler.address), None
+        )
+        await evm.send(signed.raw)
+        world.wait_for_receipt(signed.ref)
+        leaves = [leaf(i, payout, token) for i, payout in enumerate(call.payouts)]
+        for i, payout in enumerate(call.payouts):
+            stated = (order_hash(payout.order_id), payout.wallet, token, DOLLAR)
+            path = proof(leaves, leaves[i])
+            assert world.call(verify(size, i, *stated, path)) is (payout.wallet != blocked)
+            assert not world.call(verify(size, i + 1, *stated, path))
+            assert not world.call(verify(size + 1, i, *stated, path))
+            assert not world.call(verify(size, i, *stated[:3], DOLLAR + 1, path))
+            assert not world.call(verify(size, i, order_hash("ord_x"), *stated[1:], path))
+
+
+async def test_no_row_is_written_that_would_swallow_its_payout(evm, world):
+    """The vault does not check this in every row: the zero address, itself, the token."""
+    for wallet in ("0x" + "0" * 40, world.vault.address, world.dollar.address):
+        with pytest.raises(InvariantBroken):
+            await evm.preflight(world.settler.address, a_call(wallets=[fresh_address(), wallet]))
+
+
+async def test_an_amount_beyond_the_vaults_rows_is_refused(evm, world):
+    """112 bits fit, in rows as wide as that; one more does not."""
+    world.stock(1 << 111)
+    await evm.preflight(world.settler.address, a_call(amounts=(1 << 97, 1)))
+    with pytest.raises(ChainRefused, match="InsufficientInventory"):
+        await evm.preflight(world.settler.address, a_call(amounts=((1 << 112) - 1, 1)))
+    with pytest.raises(InvariantBroken):
+        await evm.preflight(world.settler.address, a_call(amounts=(1 << 112, 1)))
+
+
 async def test_other_bytes_at_a_used_nonce_are_refused(evm, world):
     """Nonce too low is only a success for the bytes that were mined."""
     world.stock(10 * DOLLAR)
@@ -174,7 +222,7 @@ def test_the_root_depends_on_every_payout_and_not_on_their_order():
     """Any change of recipient, amount, order or token changes the root."""
     payouts = a_call(amounts=(1, 2, 3)).payouts
     token = "0x" + "22" * 20
-    leaves = [leaf(payout, token) for payout in payouts]
+    leaves = [leaf(i, payout, token) for i, payout in enumerate(payouts)]
     assert root(leaves) == root(leaves[::-1])
     assert root(leaves) != root(leaves[:2])
-    assert len({*leaves, leaf(payouts[0], "0x" + "33" * 20)}) == 4
+    assert len({*leaves, leaf(0, payouts[0], "0x" + "33" * 20), leaf(3, payouts[0], token)}) == 5

@@ -19,6 +19,8 @@ from chain.artifacts import load_artifact
 from chain.local.accounts import DevAccount, dev_accounts
 
 DOLLAR = 10**6
+LIMIT = 10**30
+DELAY_S = 90_000  # a day, and what blocks of a quick chain may be ahead of the clock
 NATIVE = "0x" + "00" * 20
 _fresh = itertools.count(0x1000)
 _web3 = Web3()  # costs 20 ms each time
@@ -54,19 +56,30 @@ def fresh_address() -> str:
     return Web3.to_checksum_address(f"0x{next(_fresh):040x}")
 
 
-def word(recipient: str, amount: int) -> int:
-    return int(recipient, 16) << 96 | amount
+def word(recipient: str, amount: int) -> bytes:
+    """A row of one word: 20 bytes and 12."""
+    return bytes.fromhex(recipient[2:]) + amount.to_bytes(12)
 
 
 class World:
-    """One vault and one dollar, the keys to them, and a JSON-RPC connection."""
+    """One vault that pays out dollars and native coin, one dollar, the keys, and a connection."""
 
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, timeout=30, trust_env=False)
-        self.owner, self.settler, self.pauser, self.stranger = dev_accounts()[:4]
-        self.vault = self.deploy("Vault", self.owner.address, self.pauser.address)
+        self.owner, self.settler, self.pauser, self.stranger, self.second = dev_accounts()[:5]
+        self.safe = fresh_address()
+        settlers = [self.settler.address, self.second.address]
+        self.vault = self.deploy(
+            "Vault", self.owner.address, self.pauser.address, self.safe, settlers
+        )
         self.dollar = self.deploy("DemoDollar", self.owner.address)
-        self.do(self.vault.functions.setSettler(self.settler.address, True), self.owner)
+        for listing in (
+            self.dollar.functions.mint(self.owner.address, DOLLAR),
+            self.dollar.functions.approve(self.vault.address, DOLLAR),
+            self.vault.functions.listAsset(self.dollar.address, LIMIT, DOLLAR),
+            self.vault.functions.listAsset(NATIVE, LIMIT, 0),
+        ):
+            assert self.do(listing, self.owner).succeeded
 
     def close(self) -> None:
         self.http.close()
@@ -125,10 +138,19 @@ class World:
         )
 
     def pay(
-        self, batch_id: int, payouts: list[int], *, root: str = "0x" + "ab" * 32, token: str = ""
+        self, batch_id: int, payouts: list[bytes], *, root: str = "0x" + "ab" * 32, token: str = ""
     ) -> Any:
         """The vault's ``payBatch`` call; the dollar unless ``token`` says otherwise."""
-        return self.vault.functions.payBatch(batch_id, root, token or self.dollar.address, payouts)
+        asset = token or self.dollar.address
+        return self.vault.functions.payBatch(batch_id, root, asset, 32, b"".join(payouts))
+
+    def announce(self, function: Any) -> Any:
+        """Announce the owner's call and let its time come; returns the call."""
+        data = function._encode_transaction_data()
+        assert self.do(self.vault.functions.announce(data), self.owner).succeeded
+        self.rpc("evm_increaseTime", DELAY_S)
+        self.rpc("evm_mine")
+        return function
 
     def send(
         self, sender: DevAccount, to: str | None, data: str, *, value: int = 0, gas: int = 8_000_000
