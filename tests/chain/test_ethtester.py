@@ -13,7 +13,7 @@ from chain.local.ethtester_pool import Refused
 from chain.local.ethtester_rpc import Methods
 from chain.local.ethtester_server import Application
 from chain.local.local_chain import LocalChain
-from tests.chain.world import World, fresh_address, word
+from tests.chain.world import NATIVE, World, fresh_address, word
 
 GWEI = 10**9
 
@@ -138,7 +138,7 @@ def test_both_kinds_of_chain_answer_in_the_same_shapes(world: World, chain: Loca
     receipt = world.send(
         world.settler,
         world.vault.address,
-        world.pay(1, [word(fresh_address(), 1), word("0x00", 1)])._encode_transaction_data(),
+        world.pay(1, [word(fresh_address(), 1), word(NATIVE, 1)])._encode_transaction_data(),
     )
     block = world.rpc("eth_getBlockByHash", receipt["blockHash"], True)
     wanted = {
@@ -171,7 +171,7 @@ def test_both_kinds_of_chain_filter_logs_alike(world: World) -> None:
     """By address, topics (alternatives and gaps), block range and block hash."""
     world.stock(100)
     alice = fresh_address()
-    outcome = world.do(world.pay(5, [word(alice, 1), word("0x00", 1)]), world.settler)
+    outcome = world.do(world.pay(5, [word(alice, 1), word(NATIVE, 1)]), world.settler)
     assert outcome.skipped() == [1]
     vault = world.vault.address
     everywhere = {"address": vault, "fromBlock": "0x0", "toBlock": "latest"}

@@ -73,12 +73,7 @@ async def test_a_refund_made_while_a_batch_that_then_reverts_was_on_its_way(brid
     order_id = await captured(bridge, wallet=wallet)
     world = bridge.world
 
-    def empty_the_vault():
-        left = world.balance(world.vault.address)
-        to = world.owner.address
-        world.do(world.vault.functions.withdraw(world.dollar.address, to, left), world.owner)
-
-    thief = BeforeSending(bridge.chain, empty_the_vault)
+    thief = BeforeSending(bridge.chain, lambda: world.drain(world.balance(world.vault.address)))
     bridge.ports = replace(bridge.ports, chains={"local": thief})
     await settle(bridge.ports)
     assert (await bridge.order(order_id)).batch_id is not None

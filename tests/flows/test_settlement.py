@@ -16,7 +16,7 @@ from settlement.ledger.accounts import PLATFORM, Account
 from settlement.order import HoldReason, Status
 from settlement.pipeline import settle
 from settlement.stages import capture, charge, identity, screen
-from tests.chain.world import World, fresh_address, word
+from tests.chain.world import World, fresh_address
 from tests.flows.bridge import DEPLOYED, STOCK
 from tests.flows.conftest import needs_anvil
 
@@ -120,9 +120,7 @@ async def test_a_batch_that_reverts_pays_nobody_and_its_orders_join_another(brid
 
 
 def _empty_vault(world: World) -> None:
-    """Another settler of the same vault was faster."""
-    left = world.balance(world.vault.address)
-    world.do(world.pay(2**200, [word(fresh_address(), left)]), world.second)
+    world.drain(world.balance(world.vault.address))
 
 
 @dataclass
