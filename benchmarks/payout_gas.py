@@ -204,7 +204,7 @@ def main() -> int:
         found = measure(bench)
     missed = {key: found[key] for key, bar in BARS.items() if found[key] > bar}
     print(
-        json.dumps({**found, "bars": BARS, "missed": missed}, indent=2)
+        json.dumps({**found, "bars": BARS, "missed": missed})
         if asked.json
         else table(found)
     )
