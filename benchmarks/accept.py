@@ -41,7 +41,7 @@ from settlement.quote import Line, LineKind, Quote
 
 CUSTOMERS = 1_000
 KEY = "tg_sk_test_" + "b" * 43
-WALLETS = [to_checksum_address((n + 1).to_bytes(20, "big")) for n in range(CUSTOMERS)]
+WALLETS = [to_checksum_address((n + 1 << 40).to_bytes(20, "big")) for n in range(CUSTOMERS)]
 USD = Asset("USD", 2)
 DUSD = Asset("DUSD", 6, "local")
 

@@ -130,11 +130,13 @@ def _settle(route: HTTPRoute) -> None:
 
 
 def uvicorn_config(app: ASGIApp, host: str, port: int, **options: Any) -> "uvicorn.Config":
-    """How the API is served everywhere: uvloop, httptools, our own logs instead of uvicorn's.
+    """How the API is served everywhere: uvloop, httptools within bounds, our own logs.
 
     uvicorn's access log would print query strings, which may hold client secrets.
     """
     import uvicorn
+
+    from bridge.api.connection import BoundedProtocol
 
     logging.getLogger("uvicorn.access").disabled = True
     return uvicorn.Config(
@@ -143,7 +145,7 @@ def uvicorn_config(app: ASGIApp, host: str, port: int, **options: Any) -> "uvico
         port=port,
         **{
             "loop": "uvloop",
-            "http": "httptools",
+            "http": BoundedProtocol,
             "ws": "none",
             "access_log": False,
             "log_config": None,

@@ -20,8 +20,10 @@ _SECRET_NAMES = re.compile(
     r"secret|password|passphrase|authorization|private|mnemonic|api_key|signature|token$", re.I
 )
 _SECRET_TEXT = re.compile(
-    r"\b(?:tg_[sp]k_(?:test|live)_\w+|[sr]k_(?:test|live)_\w+|whsec_\w+|\w+_secret_[\w-]+)"
-    r"|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"
+    r"\b(?:tg_[sp]k_(?:test|live)_[\w-]+|[sr]k_(?:test|live)_\w+|whsec_[\w+/=-]+"
+    r"|\w+_secret_[\w-]+)"
+    r"|(?<=://)[^\s:@]*:[^\s\"']+(?=@)"  # user and password; a raw password may hold / and @
+    r"|(?<=/v[1-3]/)[\w-]{24,}"  # how hosted nodes carry the key in their address
 )
 _HIDDEN = "[hidden]"
 
@@ -29,6 +31,7 @@ FLUSH_S = 0.05
 """How long an access line may wait for others."""
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
+_PLAIN = (int, float, bool, type(None), datetime)
 
 
 def hide_secrets(
@@ -36,13 +39,22 @@ def hide_secrets(
 ) -> MutableMapping[str, Any]:
     """Blank what must never reach a log, by the name of the key or the look of the text."""
     for name, value in event.items():
-        if _SECRET_NAMES.search(name) is not None:
-            event[name] = _HIDDEN
-        elif (type(value) is str and "_" in value) or (type(value) is str and "://" in value):
-            event[name] = _SECRET_TEXT.sub(_HIDDEN, value)
-        elif isinstance(value, (Mapping, list, tuple)):
-            event[name] = _SECRET_TEXT.sub(_HIDDEN, _encode(value).decode())
+        event[name] = _harmless(name, value)
     return event
+
+
+def _harmless(name: str, value: Any) -> Any:
+    """Whatever is no plain value is shown as its ``repr``, an exception for instance."""
+    if _SECRET_NAMES.search(name) is not None:
+        return _HIDDEN
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _harmless(str(key), item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_harmless("", item) for item in value]
+    text = value if isinstance(value, str) else repr(value)
+    return _SECRET_TEXT.sub(_HIDDEN, text) if "_" in text or "/" in text else text
 
 
 def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import re
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,6 +53,16 @@ PERMISSIONS: dict[str, frozenset[str]] = {
 OPEN = "open"
 """The permission of routes that take no key (webhooks sign their bodies instead)."""
 
+_SINGLE = (
+    b"authorization",
+    b"content-type",
+    b"idempotency-key",
+    b"origin",
+    b"stripe-signature",
+    b"tidegate-client-secret",
+)
+"""Headers that decide something and have one value."""
+
 _TOKEN = re.compile(r"tg_(sk|pk)_(test|live)_[A-Za-z0-9_-]{16,128}")
 
 
@@ -76,8 +87,13 @@ class Caller:
 
     @property
     def namespace(self) -> str:
-        """Idempotency keys of frontends and of servers never meet."""
-        return "pk:" if self.is_frontend else ""
+        """Idempotency keys of frontends and of servers never meet, whatever either chooses."""
+        return "pk:" if self.is_frontend else "sk:"
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether secrets that pay for or follow an order are any of this key's business."""
+        return self.role in PERMISSIONS["orders.create"]
 
 
 def key_digest(token: str) -> bytes:
@@ -134,12 +150,25 @@ async def admit(connection: Connection) -> None:
     every guarded request. Raises :class:`Unauthorized`, ``Forbidden``,
     :class:`OriginNotAllowed` or :class:`UnknownParameter`.
     """
-    options = connection.route_handler.opt
+    options, scope = connection.route_handler.opt, connection.scope
+    if len(scope["state"]["headers"]) != len(list(scope["headers"])):
+        _check_repeats(scope["headers"])
+    if "\0" in scope["path"]:
+        raise NotFound("no id or address has a NUL in it")
     permission = options.get("permission")
     if permission is not None and permission != OPEN:
         await _authorize(connection, permission, options.get("key_in_query", False))
-    if connection.scope["query_string"] and "query" in options:
+    if scope["query_string"] and "query" in options:
         _check_query(connection, options["query"])
+
+
+def _check_repeats(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Of two values, a proxy before us may have believed the other one."""
+    seen = Counter(name for name, _ in headers)
+    for name in _SINGLE:
+        if seen[name] > 1:
+            text = name.decode().title()
+            raise InvalidInput(f"the header {text} was sent more than once", param=text)
 
 
 async def _authorize(connection: Connection, permission: str, key_in_query: bool) -> None:
@@ -172,9 +201,11 @@ def _token(connection: Connection, key_in_query: bool) -> str:
 
 
 def _check_query(connection: Connection, known: frozenset[str]) -> None:
-    for name in connection.query_params:
+    for name, value in connection.query_params.multi_items():
         if name not in known:
             raise UnknownParameter(f"there is no parameter {name[:64]!r}", param=name[:64])
+        if "\0" in value:  # PostgreSQL holds no such text
+            raise InvalidInput(f"{name} has a NUL in it", param=name)
 
 
 def caller_of(connection: Connection) -> Caller:

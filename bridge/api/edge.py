@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from bridge.logging import AccessLine, AccessLog
 from bridge.metrics import Metrics
 
+_ORDER_ID = re.compile(r"ord_[0-9a-z]{26}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{8,64}")
 
 ALLOWED_METHODS = b"GET, POST, OPTIONS"
@@ -88,6 +89,9 @@ class Edge:
     def _done(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
         route = scope.get("path_template") or "unmatched"
         self._metrics.observe(scope["method"], route, status, seconds)  # type: ignore[typeddict-item]
+        code = state.get("error_code")
+        if code is not None and route == "/v1/orders" and scope["method"] == "POST":  # type: ignore[typeddict-item]
+            self._metrics.orders_refused.labels(code).inc()
         if self.log is None:
             return
         caller = state.get("caller")
@@ -98,9 +102,9 @@ class Edge:
             route,
             status,
             round(seconds * 1000, 2),
-            order_id=state.get("order_id") or scope.get("path_params", {}).get("order_id"),
+            order_id=state.get("order_id") or _order_id(scope),
             tenant_id=None if caller is None else caller.tenant_id,
-            code=state.get("error_code"),
+            code=code,
         )
         self.log.write(line)
 
@@ -131,6 +135,12 @@ class Edge:
             }
         )
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _order_id(scope: Scope) -> str | None:
+    """The order that the address names; what does not look like an id may be a secret."""
+    text: str | None = scope.get("path_params", {}).get("order_id")
+    return text if text is not None and _ORDER_ID.fullmatch(text) else None
 
 
 def _is_preflight(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:

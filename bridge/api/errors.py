@@ -48,6 +48,10 @@ class IdempotencyKeyMissing(core.InvalidInput):
     code = "idempotency_key_missing"
 
 
+class TooManyStreams(core.Refusal):
+    code = "too_many_streams"
+
+
 class UnsupportedMediaType(core.Refusal):
     code = "unsupported_media_type"
 
@@ -88,6 +92,7 @@ TABLE: dict[type[core.TidegateError], tuple[int, str]] = {
     UnknownParameter: (400, "There is no such parameter"),
     MissingParameter: (400, "A parameter is missing"),
     IdempotencyKeyMissing: (400, "An idempotency key is required"),
+    TooManyStreams: (429, "Too many event streams are open"),
     UnsupportedMediaType: (415, "The body must be application/json"),
     WebhookInvalid: (400, "The signature does not fit"),
 }
@@ -97,6 +102,7 @@ _HTTP: dict[int, tuple[str, str]] = {
     400: ("invalid_request", "The request is not valid"),
     404: ("route_missing", "There is nothing at this address"),
     405: ("method_not_allowed", "This address does not take this method"),
+    408: ("request_timeout", "The request did not arrive in time"),
     413: ("body_too_large", "The body is too large"),
     415: ("unsupported_media_type", "The body must be application/json"),
     500: ("internal_error", "Something broke on our side"),

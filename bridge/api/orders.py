@@ -9,6 +9,7 @@ from litestar.response import Response, Stream
 
 from bridge.api.answer import Answer
 from bridge.api.auth import Caller, caller_of, check_client_secret, check_return_url
+from bridge.api.errors import TooManyStreams
 from bridge.api.pricing import limits_for_quote
 from bridge.api.request import IDEMPOTENCY_KEY, REPLAYED, HeaderDoc, header, idempotency
 from bridge.api.schemas.common import (
@@ -128,7 +129,9 @@ def hub_of(request: Request[Any, Any, Any]) -> Hub:
 
 
 def _view(order: Order, caller: Caller) -> OrderView:
-    return order_view(order, livemode=caller.livemode, frontend=caller.is_frontend)
+    return order_view(
+        order, livemode=caller.livemode, frontend=caller.is_frontend, may_pay=caller.may_pay
+    )
 
 
 @get(
@@ -155,6 +158,7 @@ async def get_order(
         livemode=caller.livemode,
         frontend=caller.is_frontend,
         batch=settlement.batch if settlement else None,
+        may_pay=caller.may_pay,
         shows_secret=not caller.is_frontend,
     )
 
@@ -238,6 +242,8 @@ async def order_events(
     after_id = _event_id(last_event_id or last_event_id_query)
     if not stream or _wants_json(header(request.scope, b"accept")):
         return await _event_list(services, caller, order_id, after_id)
+    if not hub_of(request).has_room(order_id):
+        raise TooManyStreams("this order, or this server, is followed by as many as it can serve")
     return Stream(
         follow(services, hub_of(request), caller, order_id, after_id),
         media_type="text/event-stream",

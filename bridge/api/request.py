@@ -4,6 +4,7 @@ Litestar decodes JSON to builtins and then converts; here msgspec decodes straig
 handler's own struct, which is faster and names the field of every mistake.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import ClientException
+from litestar.exceptions import ClientException, HTTPException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import Empty
 
@@ -23,6 +24,9 @@ _PATH = re.compile(r" - at `\$\.?(.*?)`$")
 _UNKNOWN = re.compile(r"unknown field `(.+?)`")
 _MISSING = re.compile(r"missing required field `(.+?)`")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+BODY_LIMIT_S = 10.0
+"""From the head of a request to the end of its body."""
 
 REPLAYED = (b"idempotent-replayed", b"true")
 
@@ -47,9 +51,13 @@ class ApiRequest(Request[Any, Any, Any]):
     """A request whose JSON body is decoded straight into the struct that its handler takes."""
 
     async def body(self) -> bytes:
-        """The whole body, read once. Raises Litestar's ``RequestEntityTooLarge`` (413)."""
+        """The whole body, read once. Raises Litestar's ``RequestEntityTooLarge`` (413), or 408."""
         if self._body is Empty:
-            self._body = self._connection_state.body = await self._read()
+            try:
+                async with asyncio.timeout(BODY_LIMIT_S):
+                    self._body = self._connection_state.body = await self._read()
+            except TimeoutError:
+                raise HTTPException(status_code=408) from None
         return self._body
 
     async def _read(self) -> bytes:
@@ -57,7 +65,7 @@ class ApiRequest(Request[Any, Any, Any]):
         announced = header(self.scope, b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > limit:
             raise RequestEntityTooLarge
-        body = b""
+        body = bytearray()
         while True:
             message = await self.receive()
             if message["type"] != "http.request":
@@ -66,7 +74,7 @@ class ApiRequest(Request[Any, Any, Any]):
             if len(body) > limit:
                 raise RequestEntityTooLarge
             if not message.get("more_body"):
-                return body
+                return bytes(body)
 
     async def json(self) -> Any:
         """Raises :class:`UnsupportedMediaType`, :class:`MalformedBody` or ``InvalidInput``."""

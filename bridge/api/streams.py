@@ -5,6 +5,7 @@ them anyway every :data:`POLL_S`, so that a lost notification costs time and not
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,12 @@ POLL_S = 2.0
 KEEP_ALIVE_S = 15.0
 """A comment at least this often, so that proxies keep the connection open."""
 
+STREAMS_PER_ORDER_MAX = 10
+"""A customer's tabs and devices; each one reads the database again and again."""
+
+STREAMS_MAX = 1000
+"""Per process. Whoever is refused may still ask for the plain list of events."""
+
 _encode = msgspec.json.Encoder().encode
 _FINAL_EVENTS = frozenset(f"order.{status}" for status in FINAL)
 
@@ -32,11 +39,30 @@ class Hub:
 
     def __init__(self, wake: Wake) -> None:
         self._waiting: set[asyncio.Event] = set()
+        self._streams: Counter[str] = Counter()
         wake.listen([EVENTS], self._hint)
 
     def _hint(self, _channel: str) -> None:
         for event in self._waiting:
             event.set()
+
+    def has_room(self, order_id: str) -> bool:
+        """Whether one more stream may follow this order."""
+        if self._streams[order_id] >= STREAMS_PER_ORDER_MAX:
+            return False
+        return self._streams.total() < STREAMS_MAX
+
+    @contextmanager
+    def stream(self, order_id: str) -> Iterator[asyncio.Event]:
+        """One stream's place, and its event as :meth:`watch` gives it."""
+        self._streams[order_id] += 1
+        try:
+            with self.watch() as event:
+                yield event
+        finally:
+            self._streams[order_id] -= 1
+            if not self._streams[order_id]:
+                del self._streams[order_id]
 
     def close(self) -> None:
         """Wake everyone one last time (the server is stopping)."""
@@ -88,9 +114,11 @@ async def follow(
     https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
     loop = asyncio.get_running_loop()
-    yield b"retry: 1000\n\n"
+    if not hub.has_room(order_id):
+        return  # many came at the same moment, and the handler saw none of the others yet
     spoken, checked = loop.time(), False
-    with hub.watch() as hint:
+    with hub.stream(order_id) as hint, services.metrics.streams.track_inprogress():
+        yield b"retry: 1000\n\n"
         while True:
             hint.clear()
             events = await services.queries.order_events(caller.tenant_id, order_id, after_id)

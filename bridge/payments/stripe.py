@@ -6,6 +6,7 @@ The SDK's own retries are off: a lost answer is settled by our next look at the 
 same idempotency key (https://docs.stripe.com/api/idempotent_requests).
 """
 
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -144,12 +145,16 @@ class StripePayments:
             params = {**params, "starting_after": page["data"][-1]["id"]}
 
 
+_NAME = re.compile(r"[\x21-\x7e]{1,255}")
+
 _NOT_AN_EVENT = (
     stripe.SignatureVerificationError,
     ValueError,  # not JSON, not UTF-8
     AttributeError,  # JSON, signed, but no object
     KeyError,
     TypeError,
+    OverflowError,  # a time beyond any calendar
+    RecursionError,
 )
 
 
@@ -163,7 +168,9 @@ def verify_webhook(payload: bytes, header: str, secrets: Sequence[str]) -> Provi
     for secret in secrets:
         with suppress(*_NOT_AN_EVENT):
             event = stripe.Webhook.construct_event(payload, header, secret, tolerance=300)
-            return provider_event(event.to_dict())
+            found = provider_event(event.to_dict())
+            if _NAME.fullmatch(found.id) and _NAME.fullmatch(found.type):
+                return found
     raise InvalidInput("the Stripe-Signature header does not match the body", param=None)
 
 

@@ -171,11 +171,12 @@ class OrderPart(Part):
     async def find(
         self, *, order_id: OrderId | None = None, intent_id: str | None = None
     ) -> Order | None:
-        if order_id is not None and (order := await self.get(order_id)) is not None:
-            return order
-        if intent_id is None:
-            return None
-        row = await self.pool.fetchrow(_BY_INTENT, intent_id)
+        # The intent first: an order id comes from metadata, which anyone at Stripe may edit.
+        row = None
+        if intent_id is not None:
+            row = await self.pool.fetchrow(_BY_INTENT, intent_id)
+        if row is None and order_id is not None:
+            row = await self.pool.fetchrow(_GET, order_id)
         return None if row is None else order_from(row)
 
     async def nudge(self, order_ids: Collection[OrderId], now: datetime) -> None:

@@ -8,6 +8,9 @@ from eth_hash.auto import keccak
 from settlement.errors import InvalidAddress
 
 _ZERO = "0x" + "0" * 40
+_RESERVED_MAX = 0xFFFF
+"""Precompiles, today's and those that networks reserve (EIP-1352 asks for 0 to 0xffff)."""
+
 _HEX_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -32,6 +35,11 @@ def normalize_address(text: str, swallowing: Collection[str] = ()) -> str:
         )
     if address == _ZERO:
         raise InvalidAddress("the zero address burns tokens", param="wallet.address")
+    if int(digits, 16) <= _RESERVED_MAX:
+        raise InvalidAddress(
+            "the lowest addresses are built-in contracts that nobody can spend from",
+            param="wallet.address",
+        )
     if address in swallowing:
         raise InvalidAddress(
             "this is a contract of ours that would swallow the tokens", param="wallet.address"

@@ -57,7 +57,7 @@ class OrderStore(Protocol):
     async def find(
         self, *, order_id: OrderId | None = None, intent_id: str | None = None
     ) -> Order | None:
-        """By order id, else by payment intent."""
+        """By payment intent, which the provider vouches for, else by order id."""
         ...
 
     async def nudge(self, order_ids: Collection[OrderId], now: datetime) -> None:

@@ -22,7 +22,7 @@ DOLLAR = 10**6
 LIMIT = 10**30
 DELAY_S = 90_000  # a day, and what blocks of a quick chain may be ahead of the clock
 NATIVE = "0x" + "00" * 20
-_fresh = itertools.count(0x1000)
+_fresh = itertools.count(0xF00000)
 _web3 = Web3()  # costs 20 ms each time
 
 

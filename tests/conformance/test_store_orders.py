@@ -227,7 +227,7 @@ async def test_staying_counts_attempts_and_a_patch_may_clear_a_field(scene: Scen
 
 
 async def test_orders_are_found_by_id_and_by_intent(scene: Scene) -> None:
-    """By order id first, else by payment intent, else not at all."""
+    """By payment intent first, else by order id, else not at all."""
     order = await scene.captured()
     find = scene.store.find
     assert await find(order_id=order.id, intent_id="pi_unknown") == order
@@ -236,6 +236,16 @@ async def test_orders_are_found_by_id_and_by_intent(scene: Scene) -> None:
     assert await find() is None
     assert await scene.store.unfinished("local", [Status.CAPTURED]) == [order]
     assert await scene.store.unfinished("local", [Status.CLEARED]) == []
+
+
+async def test_an_intent_names_its_order_whatever_the_metadata_says(scene: Scene) -> None:
+    """Metadata can be edited; an event about one order's money must not be worked at another."""
+    paid, named = await scene.order(), await scene.order()
+    patch = {"payment_intent_id": "pi_named"}
+    await scene.apply(stay(paid, NOW, patch=patch))
+    found = await scene.store.find(order_id=named.id, intent_id="pi_named")
+    assert found is not None
+    assert found.id == paid.id
 
 
 async def test_a_screening_gets_an_id_of_its_own(scene: Scene) -> None:

@@ -1,9 +1,9 @@
 """Orders and their events over the wire.
 
-What is shown depends on who asks. The intent's client secret goes to whoever may pay: a secret
-key, or the holder of the order's own client secret. Why an order is held or was rejected, and
-the merchant's metadata, are never shown to a frontend: a screened customer must not be tipped
-off.
+What is shown depends on who asks. The intent's client secret goes to whoever may pay: a
+merchant's secret key, or the holder of the order's own client secret. Why an order is held or was
+rejected, and the merchant's metadata, are never shown to a frontend: a screened customer must not
+be tipped off.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,18 @@ Metadata = Annotated[
 ]
 
 
+Customer = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=r"^(?!\s)[^\x00-\x1f\x7f]*(?<!\s)$",
+        description="Your own name for whoever pays; limits count by it, letter for letter. From a "
+        "publishable key it is only what a browser claims.",
+    ),
+]
+
+
 class Wallet(Struct, forbid_unknown_fields=True, kw_only=True):
     """Where the tokens go."""
 
@@ -48,7 +60,7 @@ class OrderCreate(Struct, forbid_unknown_fields=True, kw_only=True):
 
     quote_id: Id
     wallet: Wallet
-    customer: Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROL)]
+    customer: Customer
     metadata: Metadata | None = None
     return_url: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
 
@@ -126,9 +138,11 @@ def order_view(
     livemode: bool,
     frontend: bool,
     batch: Batch | None = None,
+    may_pay: bool = True,
     shows_secret: bool = True,
 ) -> OrderView:
-    """``frontend``: for a publishable key. ``shows_secret``: the order's own client secret."""
+    """``frontend``: for a publishable key. ``may_pay``: the secrets are for this key's eyes;
+    ``shows_secret``: the order's own client secret too."""
     view = OrderView(
         id=order.id,
         status=order.status,
@@ -141,7 +155,8 @@ def order_view(
         receive=token_amount(order.token),
         lines=line_views(order.lines, order.gross.asset.scale),
         payment=PaymentView(
-            payment_intent=order.payment_intent_id, client_secret=order.payment_client_secret
+            payment_intent=order.payment_intent_id,
+            client_secret=order.payment_client_secret if may_pay else None,
         ),
         settlement=_settlement(order, batch),
         return_url=order.return_url,
@@ -149,7 +164,7 @@ def order_view(
         expires_at=order.expires_at,
         livemode=livemode,
     )
-    if shows_secret:
+    if shows_secret and may_pay:
         view.client_secret = order.client_secret
     if not frontend:
         view.hold_reason = order.hold_reason

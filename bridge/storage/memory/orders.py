@@ -108,11 +108,12 @@ class OrderPart(LedgerPart):
     async def find(
         self, *, order_id: OrderId | None = None, intent_id: str | None = None
     ) -> Order | None:
-        if order_id is not None and order_id in self.tables.orders:
-            return self.tables.orders[order_id]
-        orders = self.tables.orders.values()
-        known = (order for order in orders if order.payment_intent_id == intent_id)
-        return None if intent_id is None else next(known, None)
+        orders = self.tables.orders
+        if intent_id is not None:
+            for order in orders.values():
+                if order.payment_intent_id == intent_id:
+                    return order
+        return None if order_id is None else orders.get(order_id)
 
     async def nudge(self, order_ids: Collection[OrderId], now: datetime) -> None:
         for order_id in order_ids:
