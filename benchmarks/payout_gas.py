@@ -203,11 +203,7 @@ def main() -> int:
     with open_bench() as bench:
         found = measure(bench)
     missed = {key: found[key] for key, bar in BARS.items() if found[key] > bar}
-    print(
-        json.dumps({**found, "bars": BARS, "missed": missed})
-        if asked.json
-        else table(found)
-    )
+    print(json.dumps({**found, "bars": BARS, "missed": missed}) if asked.json else table(found))
     return 1 if missed else 0
 
 
