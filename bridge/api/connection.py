@@ -2,7 +2,7 @@
 
 uvicorn's fast parser bounds neither. One header without an end fills the memory and stops the
 event loop, and a client that never finishes its head or its body holds a connection for ever.
-What a body may be is in :mod:`bridge.api.request`.
+How large a body may be is in :mod:`bridge.api.request`.
 """
 
 import asyncio
@@ -13,26 +13,23 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_MAX_BYTES = 32 * 1024
 """Request line and headers together; checked per read, so one read more may pass."""
 
-HEAD_LIMIT_S = 10.0
-"""From the connection, or the first byte of a later request, to the end of the head."""
-
-LINGER_S = 2.0
-"""How long a client that was answered early may go on sending its body."""
+REQUEST_LIMIT_S = 10.0
+"""From the connection, or the first byte of a later request, to the request's last byte."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with these bounds; nothing is added to a request that comes whole."""
+    """uvicorn's protocol with these bounds; a request that comes whole starts no timer."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._in_head = True
-        self._whole = True
+        self._whole = False
         self._head_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._timer = self.loop.call_later(HEAD_LIMIT_S, self._drop)
+        self._timer = self.loop.call_later(REQUEST_LIMIT_S, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -40,13 +37,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
+        if self._whole:
+            self._stop_timer()
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_MAX_BYTES:
-            self.send_400_response("The head of the request is too large.")
-        elif self._timer is None:
-            self._timer = self.loop.call_later(HEAD_LIMIT_S, self._drop)
+        if self.transport.is_closing():
+            return
+        if self._timer is None:
+            self._timer = self.loop.call_later(REQUEST_LIMIT_S, self.transport.close)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_MAX_BYTES:
+                self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -54,21 +55,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._stop_timer()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._whole = True
         super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if not self._whole and not self._in_head and self.cycle.response_complete:
-            self.loop.call_later(LINGER_S, self._drop)
-
-    def _drop(self) -> None:
-        self._timer = None
-        self.transport.close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -102,7 +102,6 @@ _HTTP: dict[int, tuple[str, str]] = {
     400: ("invalid_request", "The request is not valid"),
     404: ("route_missing", "There is nothing at this address"),
     405: ("method_not_allowed", "This address does not take this method"),
-    408: ("request_timeout", "The request did not arrive in time"),
     413: ("body_too_large", "The body is too large"),
     415: ("unsupported_media_type", "The body must be application/json"),
     500: ("internal_error", "Something broke on our side"),

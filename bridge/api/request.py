@@ -4,7 +4,6 @@ Litestar decodes JSON to builtins and then converts; here msgspec decodes straig
 handler's own struct, which is faster and names the field of every mistake.
 """
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import Empty
 
@@ -24,9 +23,6 @@ _PATH = re.compile(r" - at `\$\.?(.*?)`$")
 _UNKNOWN = re.compile(r"unknown field `(.+?)`")
 _MISSING = re.compile(r"missing required field `(.+?)`")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-
-BODY_LIMIT_S = 10.0
-"""From the head of a request to the end of its body."""
 
 REPLAYED = (b"idempotent-replayed", b"true")
 
@@ -42,7 +38,8 @@ class HeaderDoc(msgspec.Struct, frozen=True):
 IDEMPOTENCY_KEY = HeaderDoc(
     "Idempotency-Key",
     "1 to 255 characters of your choice: a retry with the same key and the same body gets the "
-    "first answer again, marked `Idempotent-Replayed: true`.",
+    "first answer again, marked `Idempotent-Replayed: true` where it created something. In a "
+    "browser draw it at random, since all frontends of an account share their keys.",
     required=True,
 )
 
@@ -51,13 +48,9 @@ class ApiRequest(Request[Any, Any, Any]):
     """A request whose JSON body is decoded straight into the struct that its handler takes."""
 
     async def body(self) -> bytes:
-        """The whole body, read once. Raises Litestar's ``RequestEntityTooLarge`` (413), or 408."""
+        """The whole body, read once. Raises Litestar's ``RequestEntityTooLarge`` (413)."""
         if self._body is Empty:
-            try:
-                async with asyncio.timeout(BODY_LIMIT_S):
-                    self._body = self._connection_state.body = await self._read()
-            except TimeoutError:
-                raise HTTPException(status_code=408) from None
+            self._body = self._connection_state.body = await self._read()
         return self._body
 
     async def _read(self) -> bytes:
