@@ -44,8 +44,8 @@ async def ground(local_chain: LocalChain, tmp_path: Path) -> AsyncIterator[Groun
     create_keystore(tmp_path / "owner.json", "a password", private_key=key, scrypt_n=2**12)
     rpc = RpcClient([local_chain.url])
     treasury = Treasury(NETWORK, rpc, load_keystore(tmp_path / "owner.json", "a password"))
-    token, vault = await treasury.deploy_demo_dollar(), await treasury.deploy_vault()
     lane = dev_accounts()[7].address
+    token, vault = await treasury.deploy_demo_dollar(), await treasury.deploy_vault([lane])
     deployment = Deployment("local", (local_chain.url,), vault, (Token("DUSD", 6, token),), (lane,))
     chain = EvmChain(NETWORK, deployment, rpc, {})
     yield Ground(treasury, rpc, chain, deployment, (await chain.identity()).genesis_hash)

@@ -82,7 +82,7 @@ async def test_a_transaction_whose_nonce_is_taken_is_forgotten(
     store, signed = MemoryStore(), await minting(ground)()
 
     async def overtaken() -> SignedBytes:
-        await ground.treasury.deploy_vault()
+        await ground.treasury.deploy_vault([])
         return signed
 
     desk = desk_in(tmp_path, store)
