@@ -155,6 +155,9 @@ contract WindowsTest is Base {
         _pay(1, address(token), _row(ALICE, 86_400));
         vm.warp(2 ** 32 + 3_600);
         _check(vault.available(address(token)) == 7_200, "two hours have passed");
+        token.mint(address(vault), 7_200);
+        _pay(2, address(token), _row(ALICE, 7_200));
+        _check(vault.available(address(token)) == 0, "and not 136 years");
     }
 
     function testALowerLimitWorksAtOnceAndAHigherOneAfterADay() public {
