@@ -10,6 +10,7 @@ import stripe
 from settlement.ledger.accounts import Account
 from settlement.order import Status
 from settlement.stages import capture, charge, inbox, release, screen
+from tests.chain.world import fresh_address
 from tests.flows.bridge import SANCTIONED, WEBHOOK_SECRET
 
 
@@ -60,9 +61,9 @@ async def test_a_cancellation_whose_answer_is_lost_ends_the_order_all_the_same(b
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_refund_whose_answer_is_lost_is_made_once(bridge, kind):
     """Existing refunds are read before every try."""
-    blocked = "0x00000000000000000000000000000000000000AA"
+    blocked = fresh_address()
     bridge.world.do(bridge.world.dollar.functions.setBlocked(blocked, True), bridge.world.owner)
-    order_id = await bridge.place(wallet=blocked.lower())
+    order_id = await bridge.place(wallet=blocked)
     await bridge.pay(order_id)
     await fault(bridge, kind, "/v1/refunds")
     order = await bridge.reach(order_id, Status.REFUNDED)
