@@ -1,4 +1,4 @@
-"""What a batch is: one transaction that pays many orders, and the attempts to get it mined.
+"""What a batch is: one transaction of one lane, and the attempts to get it mined.
 
 ``planned → signed → sent → mined → final | reverted | cancelled``. A reorganisation takes a
 batch from ``mined`` back to ``sent``. Only a final block decides; until one attempt at the
@@ -14,7 +14,16 @@ from settlement.errors import InvariantBroken
 from settlement.ids import TxRef
 from settlement.money import Asset
 from settlement.order import Order
-from settlement.ports.chain import BatchCall, ChainPort, Payout, SignedTransaction
+from settlement.ports.chain import (
+    BatchCall,
+    Call,
+    ChainPort,
+    ContractCall,
+    Payout,
+    SelfTransfer,
+    SignedTransaction,
+    Transfer,
+)
 
 
 class BatchStatus(StrEnum):
@@ -43,6 +52,15 @@ OPEN = frozenset({B.PLANNED, B.SIGNED, B.SENT, B.MINED})
 """Batches that a lane still has to bring to an end."""
 
 
+class BatchKind(StrEnum):
+    """What the transaction does: ``payout`` through the vault, ``single`` straight from the lane's
+    own account to one order, ``call`` a contract call of ours that pays no order."""
+
+    PAYOUT = "payout"
+    SINGLE = "single"
+    CALL = "call"
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One signing account of one network, worked by one process at a time.
@@ -60,11 +78,25 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Signed bytes of a batch, stored before they are ever sent."""
+    """Signed bytes of a batch, stored before they are ever sent.
+
+    ``cancels``: a self-transfer that only uses up the batch's nonce.
+    """
 
     transaction: SignedTransaction
     signed_at: datetime
     sent_at: datetime | None
+    cancels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedCall:
+    """A contract call that waits for the lane of its ``sender``; stored before it is planned."""
+
+    id: str
+    network: str
+    sender: str
+    call: ContractCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +104,9 @@ class Batch:
     """One batch as stored; ``attempts`` oldest first, all with the batch's own nonce.
 
     ``block_*`` and ``mined_ref`` are set while an attempt is in a canonical block.
+    ``requested`` is set for ``call`` batches alone, whose ``asset`` is the native coin and whose
+    ``root`` is empty. ``cancel_asked_at``: from then on only a self-transfer is signed;
+    ``bump_asked_at``: an operator wants a higher bid than those signed before.
     """
 
     id: int
@@ -84,6 +119,10 @@ class Batch:
     root: str
     order_count: int
     planned_at: datetime
+    kind: BatchKind = BatchKind.PAYOUT
+    requested: RequestedCall | None = None
+    cancel_asked_at: datetime | None = None
+    bump_asked_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()
     mined_ref: TxRef | None = None
     block_number: int | None = None
@@ -100,16 +139,23 @@ def newest(batch: Batch) -> Attempt:
     return max(batch.attempts, key=bid)
 
 
-def sealed_call(chain: ChainPort, batch: Batch, orders: Sequence[Order]) -> BatchCall:
-    """The call that the batch was planned with, read again before anything is signed.
+def sealed_call(chain: ChainPort, batch: Batch, orders: Sequence[Order]) -> Call:
+    """What to sign for the batch: what was planned, or a self-transfer once it is to be cancelled.
 
-    Raises :class:`~settlement.errors.InvariantBroken` when the rows no longer give the root that
-    was stored with the plan: other recipients, other amounts, another token.
+    The rows are read again before anything is signed. Raises
+    :class:`~settlement.errors.InvariantBroken` when they no longer give the root that was stored
+    with the plan: other recipients, other amounts, another token.
     """
+    if batch.cancel_asked_at is not None:
+        return SelfTransfer()
+    if batch.kind is BatchKind.CALL:
+        if batch.requested is None:
+            raise InvariantBroken(f"batch {batch.id} has lost its call: nothing is signed")
+        return batch.requested.call
     call = batch_call(batch.id, batch.asset, orders)
     if len(orders) != batch.order_count or chain.batch_root(call) != batch.root:
         raise InvariantBroken(f"batch {batch.id} is not what was planned: nothing is signed")
-    return call
+    return Transfer(call.payouts[0]) if batch.kind is BatchKind.SINGLE else call
 
 
 def batch_call(batch_id: int, asset: Asset, orders: Sequence[Order]) -> BatchCall:

@@ -8,11 +8,11 @@ from typing import Any
 import asyncpg
 
 from bridge.storage.codec import batch_from, lane_from, plain, token_network_agrees
-from bridge.storage.conditions import IS_OPEN
+from bridge.storage.conditions import CALL_WAITS, IS_OPEN
 from bridge.storage.database import Part, retrying
 from bridge.storage.ledger import book_on
 from bridge.storage.orders import apply_on
-from settlement.batch import BATCH, Batch, BatchStatus, Lane
+from settlement.batch import BATCH, Batch, BatchKind, BatchStatus, Lane
 from settlement.errors import InvariantBroken, StaleLease
 from settlement.ledger.accounts import PLATFORM
 from settlement.money import Money
@@ -46,9 +46,15 @@ _TAKE_NONCE = """
 
 _PLAN = """
     INSERT INTO batches (id, network, instance, asset, asset_scale, lane_id, nonce, status,
-                         root, order_count, planned_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, 'planned', $8, $9, $10)
+                         root, order_count, planned_at, kind)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, 'planned', $8, $9, $10, $11)
 """
+
+_PLAN_CALL = f"""
+    UPDATE contract_calls SET batch_id = $2 WHERE id = $1 AND {CALL_WAITS} RETURNING id
+"""
+
+_CALLS_OF = "SELECT * FROM contract_calls WHERE batch_id = ANY($1::bigint[])"
 
 BATCH_ROWS = """
     SELECT b.*, l.address AS lane_address
@@ -61,17 +67,19 @@ _ATTEMPTS = """
     SELECT * FROM batch_attempts WHERE batch_id = ANY($1::bigint[]) ORDER BY signed_at, ref
 """
 
-# A mined batch gets no replacement: the original has used up the nonce.
+# A mined batch gets no replacement: the original has used up the nonce. One that is to be cancelled
+# gets nothing any more but what cancels it.
 _SIGNED = """
     UPDATE batches SET status = CASE status WHEN 'planned' THEN 'signed' ELSE status END
     WHERE id = $1 AND lane_id = $2 AND status IN ('planned', 'signed', 'sent')
+      AND (cancel_asked_at IS NOT NULL) = $3
     RETURNING id
 """
 
 _STORE_ATTEMPT = """
     INSERT INTO batch_attempts
-        (batch_id, ref, raw, nonce, max_fee_wei, priority_fee_wei, gas_limit, signed_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        (batch_id, ref, raw, nonce, max_fee_wei, priority_fee_wei, gas_limit, signed_at, cancels)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (batch_id, ref) DO NOTHING
 """
 
@@ -100,7 +108,7 @@ _ANCHOR = """
 """
 
 BATCH_PATCH = frozenset({"mined_ref", "block_number", "block_hash"})
-DECIDED = frozenset({BatchStatus.FINAL, BatchStatus.REVERTED})
+DECIDED = frozenset({BatchStatus.FINAL, BatchStatus.REVERTED, BatchStatus.CANCELLED})
 
 
 def bound(batch: Batch, orders: Sequence[Change]) -> list[Change]:
@@ -173,18 +181,24 @@ class BatchPart(Part):
         return await with_attempts(self.pool, await self.pool.fetch(_OPEN, lane.id))
 
     async def store_attempt(
-        self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
+        self,
+        lane: Lane,
+        batch: Batch,
+        transaction: SignedTransaction,
+        now: datetime,
+        *,
+        cancels: bool = False,
     ) -> None:
         same_nonce(batch, transaction)
         fees = transaction.fees
         async with self.pool.acquire() as connection, connection.transaction():
             await _hold(connection, lane)
-            if await connection.fetchval(_SIGNED, batch.id, lane.id) is None:
+            if await connection.fetchval(_SIGNED, batch.id, lane.id, cancels) is None:
                 raise stale(f"batch {batch.id}")
             await connection.execute(
                 _STORE_ATTEMPT,
                 *(batch.id, transaction.ref, transaction.raw, transaction.nonce),
-                *(fees.max_fee_wei, fees.priority_fee_wei, transaction.gas_limit, now),
+                *(fees.max_fee_wei, fees.priority_fee_wei, transaction.gas_limit, now, cancels),
             )
 
     async def mark_sent(
@@ -211,11 +225,14 @@ class BatchPart(Part):
 
 async def with_attempts(pool: Any, rows: Sequence[Any]) -> list[Batch]:
     """Batches from :data:`BATCH_ROWS`, each with its attempts, oldest first."""
-    attempts = await pool.fetch(_ATTEMPTS, [row["id"] for row in rows]) if rows else []
+    ids = [row["id"] for row in rows]
+    attempts = await pool.fetch(_ATTEMPTS, ids) if rows else []
+    calling = any(row["kind"] == BatchKind.CALL for row in rows)
+    calls = {row["batch_id"]: row for row in await pool.fetch(_CALLS_OF, ids)} if calling else {}
     by_batch: dict[int, list[Any]] = {}
     for attempt in attempts:
         by_batch.setdefault(attempt["batch_id"], []).append(attempt)
-    return [batch_from(row, by_batch.get(row["id"], ())) for row in rows]
+    return [batch_from(row, by_batch.get(row["id"], ()), calls.get(row["id"])) for row in rows]
 
 
 async def _hold(connection: Any, lane: Lane) -> None:
@@ -234,9 +251,14 @@ async def _plan(
             _PLAN,
             *(batch.id, batch.network, instance, batch.asset.code, batch.asset.scale),
             *(lane.id, batch.nonce, batch.root, batch.order_count, batch.planned_at),
+            plain(batch.kind),
         )
     except asyncpg.UniqueViolationError as error:
         raise InvariantBroken(f"batch {batch.id} or nonce {batch.nonce} exists") from error
+    if batch.requested is not None:
+        planned = await connection.fetchval(_PLAN_CALL, batch.requested.id, batch.id)
+        if planned is None:
+            raise stale(f"call {batch.requested.id}")
     await _all_or_nothing(connection, changes, now)
 
 

@@ -10,14 +10,14 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
-from settlement.batch import Attempt, Batch, BatchStatus, Lane
+from settlement.batch import Attempt, Batch, BatchKind, BatchStatus, Lane, RequestedCall
 from settlement.errors import InvariantBroken
 from settlement.events import StoredEvent
 from settlement.ledger.accounts import Account
 from settlement.ledger.entry import Booking
 from settlement.money import Asset, Money
 from settlement.order import Direction, HoldReason, Order, Status
-from settlement.ports.chain import ChainIdentity, Fees, SignedTransaction
+from settlement.ports.chain import ChainIdentity, ContractCall, Fees, SignedTransaction
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.store import Balance, InboxItem, NetworkState
 from settlement.quote import Line, LineKind, Quote
@@ -135,10 +135,15 @@ def lane_from(row: Row) -> Lane:
 def attempt_from(row: Row) -> Attempt:
     fees = Fees(int(row["max_fee_wei"]), int(row["priority_fee_wei"]))
     signed = SignedTransaction(row["ref"], row["raw"], row["nonce"], fees, row["gas_limit"])
-    return Attempt(signed, row["signed_at"], row["sent_at"])
+    return Attempt(signed, row["signed_at"], row["sent_at"], row["cancels"])
 
 
-def batch_from(row: Row, attempts: Iterable[Row]) -> Batch:
+def requested_from(row: Row) -> RequestedCall:
+    call = ContractCall(row["to_address"], row["data"], int(row["value"]))
+    return RequestedCall(row["id"], row["network"], row["sender"], call)
+
+
+def batch_from(row: Row, attempts: Iterable[Row], requested: Row | None = None) -> Batch:
     """``row`` carries the lane's address beside the batch's own columns."""
     return Batch(
         id=row["id"],
@@ -151,6 +156,10 @@ def batch_from(row: Row, attempts: Iterable[Row]) -> Batch:
         root=row["root"],
         order_count=row["order_count"],
         planned_at=row["planned_at"],
+        kind=BatchKind(row["kind"]),
+        requested=None if requested is None else requested_from(requested),
+        cancel_asked_at=row["cancel_asked_at"],
+        bump_asked_at=row["bump_asked_at"],
         attempts=tuple(attempt_from(attempt) for attempt in attempts),
         mined_ref=row["mined_ref"],
         block_number=row["block_number"],

@@ -21,5 +21,8 @@ NOT_FINAL = f"status NOT IN ({quoted(sorted(FINAL))})"
 PAYABLE = "status IN ('captured', 'submitted', 'confirming') AND batch_id IS NULL"
 """What a batch may pay."""
 
+CALL_WAITS = "batch_id IS NULL AND refused_at IS NULL"
+"""Contract calls that no lane has planned yet."""
+
 IS_OPEN = f"status IN ({quoted(sorted(OPEN))})"
 """Batches that a lane still has to bring to an end."""

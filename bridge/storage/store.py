@@ -5,6 +5,7 @@ from typing import Any
 
 from bridge.storage.accepting import AcceptingPart
 from bridge.storage.batches import BatchPart
+from bridge.storage.calls import CallPart
 from bridge.storage.database import open_pool
 from bridge.storage.inbox import InboxPart
 from bridge.storage.ledger import LedgerPart
@@ -15,7 +16,9 @@ from settlement.ports.clock import Clock, SystemClock
 from settlement.ports.store import Store
 
 
-class PostgresStore(AcceptingPart, OrderPart, BatchPart, InboxPart, NetworkPart, LedgerPart):
+class PostgresStore(
+    AcceptingPart, OrderPart, BatchPart, CallPart, InboxPart, NetworkPart, LedgerPart
+):
     """Implements ``settlement.ports.store.Store`` and ``settlement.ports.accepting``.
 
     ``clock`` dates what a port's call carries no time for (entries and events of a change).

@@ -10,6 +10,7 @@ from chain.deployment import Deployment
 from chain.errors import AlreadyKnown, GasTooHigh, NonceTooLow
 from chain.evm import merkle, vault
 from chain.evm.addresses import normalize_address
+from chain.evm.transactions import GAS_LIMIT_MAX, Requests
 from chain.finality import final_number
 from chain.network import Network
 from chain.resubmit import market_fees, replacement_fees
@@ -17,9 +18,10 @@ from chain.rpc import RpcClient
 from chain.signers import Eip1559Transaction, EvmSigner
 from settlement.errors import ChainError, ChainUnknown, InvariantBroken
 from settlement.ids import TxRef
-from settlement.money import Asset, ceil_div
+from settlement.money import Asset
 from settlement.ports.chain import (
     BatchCall,
+    Call,
     ChainIdentity,
     Fees,
     Head,
@@ -28,10 +30,6 @@ from settlement.ports.chain import (
 )
 
 _BALANCE_OF = keccak(text="balanceOf(address)")[:4]
-_GAS_LIMIT_MAX = 16_777_216
-"""No transaction may ask for more (EIP-7825)."""
-_GAS_TO_SKIP = 300_000
-"""What the vault wants left before it skips a row, and what judging the row takes."""
 
 
 class EvmChain:
@@ -53,6 +51,12 @@ class EvmChain:
         self._signers = signers
         self._contracts = {token.code: token.address for token in deployment.tokens}
         self._swallowing = frozenset({deployment.vault, *self._contracts.values()})
+        self._requests = Requests(
+            deployment.vault,
+            self._swallowing,
+            self.batch_root,
+            lambda call: self._contract(call.asset),
+        )
 
     def normalize_address(self, text: str) -> str:
         return normalize_address(text, self._swallowing)
@@ -99,44 +103,40 @@ class EvmChain:
         )
         return market_fees(int(block["baseFeePerGas"], 16), int(tip, 16))
 
-    async def preflight(self, lane_address: str, call: BatchCall) -> None:
-        request = {**self._request(lane_address, call), "gas": hex(_GAS_LIMIT_MAX)}
+    async def preflight(self, lane_address: str, call: Call) -> None:
+        request = self._requests.build(lane_address, call).rpc(lane_address)
         try:
-            await self._rpc.call("eth_call", request, "latest")
+            await self._rpc.call("eth_call", {**request, "gas": hex(GAS_LIMIT_MAX)}, "latest")
         except ChainError as error:
             raise vault.explain(error) from error
 
     async def sign(
-        self, lane_address: str, call: BatchCall, nonce: int, replaces: Fees | None
+        self, lane_address: str, call: Call, nonce: int, replaces: Fees | None
     ) -> SignedTransaction:
-        """The gas limit is the estimate, a fifth, and room for a recipient that fails meanwhile: a
-        short limit reverts, an ample one is free.
-
-        A replacement's limit is estimated anew, since the state has moved on.
-        """
-        request = self._request(lane_address, call)
+        """A replacement's gas limit is estimated anew, since the state has moved on."""
+        request = self._requests.build(lane_address, call)
         try:
             # By the newest block: in the pending one, what is replaced has paid the batch already.
-            estimate = int(await self._rpc.call("eth_estimateGas", request, "latest"), 16)
+            answer = await self._rpc.call("eth_estimateGas", request.rpc(lane_address), "latest")
         except ChainError as error:
             raise vault.explain(error) from error
-        if estimate > _GAS_LIMIT_MAX:
-            raise GasTooHigh(f"the batch needs {estimate} gas, no transaction may have so much")
+        estimate = int(answer, 16)
+        if estimate > GAS_LIMIT_MAX:
+            raise GasTooHigh(f"this needs {estimate} gas, no transaction may have so much")
         market = await self.fees()
         fees = market if replaces is None else replacement_fees(replaces, market)
-        gas_limit = min(ceil_div(estimate * 6, 5) + _GAS_TO_SKIP, _GAS_LIMIT_MAX)
         transaction = Eip1559Transaction(
             chain_id=self._facts.chain_id,
             nonce=nonce,
-            to=self._deployment.vault,
-            value_wei=0,
-            data=bytes.fromhex(request["data"][2:]),
-            gas_limit=gas_limit,
+            to=request.to,
+            value_wei=request.value_wei,
+            data=request.data,
+            gas_limit=request.gas_limit(estimate),
             max_fee_wei=fees.max_fee_wei,
             priority_fee_wei=fees.priority_fee_wei,
         )
         signed = await self._signer(lane_address).sign(transaction)
-        return SignedTransaction(signed.hash, signed.raw, nonce, fees, gas_limit)
+        return SignedTransaction(signed.hash, signed.raw, nonce, fees, transaction.gas_limit)
 
     async def send(self, raw: bytes) -> None:
         try:
@@ -182,14 +182,6 @@ class EvmChain:
     async def close(self) -> None:
         await self._rpc.close()
 
-    def _request(self, lane_address: str, call: BatchCall) -> dict[str, str]:
-        token = self._contract(call.asset)
-        for payout in call.payouts:
-            if payout.wallet in self._swallowing:
-                raise InvariantBroken(f"{payout.order_id}: {payout.wallet} is a contract of ours")
-        data = vault.pay_batch_data(call.batch_id, self.batch_root(call), token, call.payouts)
-        return {"from": lane_address, "to": self._deployment.vault, "data": "0x" + data.hex()}
-
     def _inclusion(self, receipt: Mapping[str, Any]) -> Inclusion:
         result = vault.outcome(receipt, self._deployment.vault)
         return Inclusion(
@@ -199,6 +191,7 @@ class EvmChain:
             succeeded=result.paid,
             skipped=result.skipped,
             fee_paid_wei=int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16),
+            executed=int(receipt["status"], 16) == 1,
         )
 
     def _contract(self, asset: Asset) -> str:

@@ -31,6 +31,34 @@ class BatchCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """Native coin from the lane's own account to one order's wallet, outside the vault.
+
+    A fresh account costs 21,000 gas this way and 35,000 in a batch, so such orders leave singly.
+    """
+
+    payout: Payout
+
+
+@dataclass(frozen=True, slots=True)
+class ContractCall:
+    """A call of a contract that pays no order: ``data`` to ``to``, with native coin if any."""
+
+    to: str
+    data: bytes
+    value_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTransfer:
+    """Nothing to nobody: uses up a nonce, so that what was signed for it can never be mined."""
+
+
+Call = BatchCall | Transfer | ContractCall | SelfTransfer
+"""Whatever a lane may sign; ``native`` says which coin a :class:`Transfer` moves."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fees:
     """Fee bids of one attempt, in the native coin's minor units per unit of gas."""
 
@@ -62,6 +90,7 @@ class Head:
 class Inclusion:
     """A transaction in a block of the canonical chain, as read now.
 
+    ``executed``: it did not revert. ``succeeded``: the vault says that it paid the batch.
     ``skipped`` holds the indices of payouts that the vault could not make. ``fee_paid_wei`` is
     the gas used times the price really paid, consumed by a reverted transaction as well.
     """
@@ -72,6 +101,7 @@ class Inclusion:
     succeeded: bool
     skipped: frozenset[int]
     fee_paid_wei: int
+    executed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +146,8 @@ class ChainPort(Protocol):
         """What to bid now for prompt inclusion."""
         ...
 
-    async def preflight(self, lane_address: str, call: BatchCall) -> None:
-        """Would the vault make these payouts now?
+    async def preflight(self, lane_address: str, call: Call) -> None:
+        """Would this call go through now?
 
         Raises :class:`~settlement.errors.ChainPaused` (wait) or
         :class:`~settlement.errors.ChainRefused` with the reason.
@@ -125,7 +155,7 @@ class ChainPort(Protocol):
         ...
 
     async def sign(
-        self, lane_address: str, call: BatchCall, nonce: int, replaces: Fees | None
+        self, lane_address: str, call: Call, nonce: int, replaces: Fees | None
     ) -> SignedTransaction:
         """Price and sign one attempt; sends nothing. ``replaces`` asks for a valid fee bump."""
         ...

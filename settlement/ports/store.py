@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from settlement.batch import Batch, BatchStatus, Lane
+from settlement.batch import Batch, BatchStatus, Lane, RequestedCall
 from settlement.events import StoredEvent
 from settlement.ids import OrderId, TenantId
 from settlement.ledger.accounts import Account
@@ -122,11 +122,18 @@ class BatchStore(Protocol):
         ...
 
     async def store_attempt(
-        self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
+        self,
+        lane: Lane,
+        batch: Batch,
+        transaction: SignedTransaction,
+        now: datetime,
+        *,
+        cancels: bool = False,
     ) -> None:
         """Store signed bytes before they are sent; ``planned`` becomes ``signed``.
 
-        Raises :class:`~settlement.errors.StaleLease`.
+        Raises :class:`~settlement.errors.StaleLease`: also when the batch is to be cancelled
+        and these bytes do not, since that was asked for after it was read.
         """
         ...
 
@@ -134,6 +141,22 @@ class BatchStore(Protocol):
         self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
     ) -> None:
         """The bytes were handed over; ``signed`` becomes ``sent``. Raises ``StaleLease``."""
+        ...
+
+    async def request_call(self, requested: RequestedCall, now: datetime) -> bool:
+        """Store a call for the lane of its sender, once per id; ``False``: known already."""
+        ...
+
+    async def requested_calls(self, lane: Lane, *, limit: int) -> list[RequestedCall]:
+        """Calls of the lane's account that are in no batch and were not refused, oldest first."""
+        ...
+
+    async def refuse_call(self, call_id: str, reason: str, now: datetime) -> None:
+        """The chain would never take it; it is not planned any more."""
+        ...
+
+    async def ask(self, batch_id: int, now: datetime, *, cancel: bool) -> bool:
+        """Ask for a cancellation, or else for a higher bid; ``False``: the batch is not open."""
         ...
 
     async def apply_batch(self, lane: Lane, change: BatchChange, now: datetime) -> None:

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from bridge.storage.batches import DECIDED, batch_moves, bound, same_nonce, stale
 from bridge.storage.memory.orders import OrderPart
-from bridge.storage.memory.state import LaneRow, after_ms
-from settlement.batch import OPEN, Attempt, Batch, BatchStatus, Lane
+from bridge.storage.memory.state import CallRow, LaneRow, after_ms
+from settlement.batch import OPEN, Attempt, Batch, BatchStatus, Lane, RequestedCall
 from settlement.errors import InvariantBroken
 from settlement.ledger.accounts import PLATFORM
 from settlement.ports.chain import ChainIdentity, SignedTransaction
@@ -56,6 +56,8 @@ class BatchPart(OrderPart):
             taken = replace(row.lane, next_nonce=row.lane.next_nonce + 1)
             tables.lanes[lane.id] = replace(row, lane=taken)
             tables.batches[batch.id] = replace(batch, lane_address=row.lane.address)
+            if batch.requested is not None:
+                self._plan_call(batch.requested.id, batch.id)
             tables.batch_instances[batch.id] = row.instance
             self._all_or_nothing(changes, self._clock.now())
 
@@ -65,15 +67,23 @@ class BatchPart(OrderPart):
         return sorted(mine, key=lambda batch: (batch.nonce, batch.id))
 
     async def store_attempt(
-        self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
+        self,
+        lane: Lane,
+        batch: Batch,
+        transaction: SignedTransaction,
+        now: datetime,
+        *,
+        cancels: bool = False,
     ) -> None:
         same_nonce(batch, transaction)
         self._hold(lane)
         stored = self._in(batch, lane, _SIGNABLE)
+        if (stored.cancel_asked_at is not None) is not cancels:
+            raise stale(f"batch {batch.id}")
         status = _B.SIGNED if stored.status is _B.PLANNED else stored.status
         attempts = stored.attempts
         if transaction.ref not in [attempt.transaction.ref for attempt in attempts]:
-            attempts = (*attempts, Attempt(transaction, now, None))
+            attempts = (*attempts, Attempt(transaction, now, None, cancels))
         self.tables.batches[batch.id] = replace(stored, status=status, attempts=attempts)
 
     async def mark_sent(
@@ -92,12 +102,56 @@ class BatchPart(OrderPart):
         status = _B.SENT if stored.status is _B.SIGNED else stored.status
         self.tables.batches[batch.id] = replace(stored, status=status, attempts=attempts)
 
+    async def request_call(self, requested: RequestedCall, now: datetime) -> bool:
+        if requested.id in self.tables.calls:
+            return False
+        self.tables.calls[requested.id] = CallRow(requested, now)
+        return True
+
+    async def requested_calls(self, lane: Lane, *, limit: int) -> list[RequestedCall]:
+        mine = [
+            row
+            for row in self.tables.calls.values()
+            if (row.requested.network, row.requested.sender) == (lane.network, lane.address)
+            and row.waits
+        ]
+        mine.sort(key=lambda row: (row.created_at, row.requested.id))
+        return [row.requested for row in mine[:limit]]
+
+    async def refuse_call(self, call_id: str, reason: str, now: datetime) -> None:
+        row = self.tables.calls[call_id]
+        if row.waits:
+            self.tables.calls[call_id] = replace(row, refused_at=now, refused_reason=reason)
+
+    def _plan_call(self, call_id: str, batch_id: int) -> None:
+        row = self.tables.calls.get(call_id)
+        if row is None or not row.waits:
+            raise stale(f"call {call_id}")
+        self.tables.calls[call_id] = replace(row, batch_id=batch_id)
+
+    async def ask(self, batch_id: int, now: datetime, *, cancel: bool) -> bool:
+        batch = self.tables.batches.get(batch_id)
+        if batch is None or batch.status not in OPEN:
+            return False
+        asked = (
+            replace(batch, cancel_asked_at=batch.cancel_asked_at or now)
+            if cancel
+            else replace(batch, bump_asked_at=now)
+        )
+        self.tables.batches[batch_id] = asked
+        return True
+
     async def apply_batch(self, lane: Lane, change: BatchChange, now: datetime) -> None:
         after = batch_moves(change)
         with self.transaction() as tables:
             self._hold(lane)
             stored = self._in(change.batch, lane, frozenset({change.batch.status}))
-            tables.batches[after.id] = replace(after, attempts=stored.attempts)
+            tables.batches[after.id] = replace(
+                after,
+                attempts=stored.attempts,
+                cancel_asked_at=stored.cancel_asked_at,
+                bump_asked_at=stored.bump_asked_at,
+            )
             self._all_or_nothing(change.orders, now)
             self.write_bookings(PLATFORM, f"batch:{after.id}", change.platform_bookings)
             self.check_guards()

@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 
-from settlement.batch import Batch, Lane
+from settlement.batch import Batch, Lane, RequestedCall
 from settlement.events import Event, StoredEvent
 from settlement.ids import OrderId, TenantId
 from settlement.ledger.accounts import Account
@@ -29,6 +29,19 @@ class KeyRow:
     fingerprint: str
     resource_id: str
     response: Order | None = None
+
+
+@dataclass(frozen=True)
+class CallRow:
+    requested: RequestedCall
+    created_at: datetime
+    batch_id: int | None = None
+    refused_at: datetime | None = None
+    refused_reason: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        return self.batch_id is None and self.refused_at is None
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,7 @@ class Tables:
     balances: dict[tuple[TenantId, Account, Asset], Balance] = field(default_factory=dict)
     networks: dict[str, NetworkState] = field(default_factory=dict)
     lanes: dict[int, LaneRow] = field(default_factory=dict)
+    calls: dict[str, CallRow] = field(default_factory=dict)
     batches: dict[int, Batch] = field(default_factory=dict)
     batch_instances: dict[int, int] = field(default_factory=dict)
     inbox: dict[str, InboxRow] = field(default_factory=dict)

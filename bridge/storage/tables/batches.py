@@ -6,9 +6,9 @@ from sqlalchemy import Column as SqlColumn
 from sqlalchemy import ForeignKey, Index, LargeBinary, Sequence, text
 from sqlmodel import Field, SQLModel
 
-from bridge.storage.conditions import IS_OPEN
-from bridge.storage.tables.columns import amount, big, moment, one_of, small, whole, words
-from settlement.batch import BatchStatus
+from bridge.storage.conditions import CALL_WAITS, IS_OPEN
+from bridge.storage.tables.columns import amount, big, flag, moment, one_of, small, whole, words
+from settlement.batch import BatchKind, BatchStatus
 
 batch_ids = Sequence("batch_ids", metadata=SQLModel.metadata)
 """Batch ids are the on-chain replay guard: never reused, whatever becomes of the batch."""
@@ -52,6 +52,7 @@ class Batch(SQLModel, table=True):
     __tablename__ = "batches"
     __table_args__ = (
         one_of("status", BatchStatus, "batches_status"),
+        one_of("kind", BatchKind, "batches_kind"),
         Index(
             "batches_one_per_nonce",
             "network",
@@ -78,6 +79,36 @@ class Batch(SQLModel, table=True):
     mined_ref: str | None = words(null=True)
     block_number: int | None = big(null=True)
     block_hash: str | None = words(null=True)
+    kind: str = words(default="'payout'")
+    cancel_asked_at: datetime | None = moment(null=True)
+    bump_asked_at: datetime | None = moment(null=True)
+
+
+class ContractCall(SQLModel, table=True):
+    """A call that waits for the lane of its sender, and the batch that makes it."""
+
+    __tablename__ = "contract_calls"
+    __table_args__ = (
+        Index(
+            "contract_calls_waiting",
+            "network",
+            "sender",
+            "created_at",
+            postgresql_where=text(CALL_WAITS),
+        ),
+        Index("contract_calls_one_per_batch", "batch_id", unique=True),
+    )
+
+    id: str = words(primary_key=True)
+    network: str = words(constraints=[ForeignKey("networks.name")])
+    sender: str = words()
+    to_address: str = words()
+    data: bytes = Field(sa_column=SqlColumn(LargeBinary, nullable=False))
+    value: int = amount()
+    created_at: datetime = moment()
+    batch_id: int | None = big(null=True, constraints=[ForeignKey("batches.id")])
+    refused_at: datetime | None = moment(null=True)
+    refused_reason: str | None = words(null=True)
 
 
 class BatchAttempt(SQLModel, table=True):
@@ -96,3 +127,4 @@ class BatchAttempt(SQLModel, table=True):
     gas_limit: int = big()
     signed_at: datetime = moment()
     sent_at: datetime | None = moment(null=True)
+    cancels: bool = flag(default="false")

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -49,6 +50,10 @@ def moment(**options: Any) -> Any:
 
 def document(**options: Any) -> Any:
     return _column(JSONB(), options)
+
+
+def flag(**options: Any) -> Any:
+    return _column(Boolean(), options)
 
 
 def whole(**options: Any) -> Any:

@@ -1,0 +1,54 @@
+"""Contract calls that wait for a lane, and what operators ask of a batch, in SQL."""
+
+from datetime import datetime
+
+from bridge.storage.codec import requested_from
+from bridge.storage.conditions import CALL_WAITS, IS_OPEN
+from bridge.storage.database import Part
+from settlement.batch import Lane, RequestedCall
+
+_REQUEST = """
+    INSERT INTO contract_calls (id, network, sender, to_address, data, value, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+"""
+
+_WAITING = f"""
+    SELECT * FROM contract_calls
+    WHERE network = $1 AND sender = $2 AND {CALL_WAITS}
+    ORDER BY created_at, id LIMIT $3
+"""
+
+_REFUSE = f"""
+    UPDATE contract_calls SET refused_at = $3, refused_reason = $2 WHERE id = $1 AND {CALL_WAITS}
+"""
+
+_ASK_CANCEL = f"""
+    UPDATE batches SET cancel_asked_at = COALESCE(cancel_asked_at, $2)
+    WHERE id = $1 AND {IS_OPEN} RETURNING id
+"""
+
+_ASK_BUMP = f"UPDATE batches SET bump_asked_at = $2 WHERE id = $1 AND {IS_OPEN} RETURNING id"
+
+
+class CallPart(Part):
+    """Implements the part of :class:`settlement.ports.store.BatchStore` that requests."""
+
+    async def request_call(self, requested: RequestedCall, now: datetime) -> bool:
+        call = requested.call
+        where = (requested.id, requested.network, requested.sender, call.to)
+        return (
+            await self.pool.fetchval(_REQUEST, *where, call.data, call.value_minor, now) is not None
+        )
+
+    async def requested_calls(self, lane: Lane, *, limit: int) -> list[RequestedCall]:
+        rows = await self.pool.fetch(_WAITING, lane.network, lane.address, limit)
+        return [requested_from(row) for row in rows]
+
+    async def refuse_call(self, call_id: str, reason: str, now: datetime) -> None:
+        await self.pool.execute(_REFUSE, call_id, reason, now)
+
+    async def ask(self, batch_id: int, now: datetime, *, cancel: bool) -> bool:
+        statement = _ASK_CANCEL if cancel else _ASK_BUMP
+        return await self.pool.fetchval(statement, batch_id, now) is not None

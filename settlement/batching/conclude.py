@@ -1,0 +1,70 @@
+"""mined → final | reverted | cancelled: what a final block means for a batch and its orders. Pure.
+
+Paid orders complete, skipped ones are refunded. A batch that reverted or was cancelled paid
+nobody: its orders join another one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from settlement.batch import Batch, BatchKind, BatchStatus
+from settlement.errors import InvariantBroken
+from settlement.events import REQUEUED, Event
+from settlement.ledger import journal
+from settlement.ledger.entry import Booking
+from settlement.money import Money
+from settlement.order import Order, Status
+from settlement.ports.chain import ChainPort, Inclusion
+from settlement.ports.store import BatchChange
+from settlement.transitions import Change, move, stay
+
+
+def is_cancel(batch: Batch, inclusion: Inclusion) -> bool:
+    """Whether the attempt in the block is the one that only used up the nonce."""
+    return any(a.cancels for a in batch.attempts if a.transaction.ref == inclusion.ref)
+
+
+def has_paid(batch: Batch, inclusion: Inclusion) -> bool:
+    """Whether the transaction did what the batch is for: the vault's own word where it pays."""
+    if is_cancel(batch, inclusion):
+        return False
+    return inclusion.succeeded if batch.kind is BatchKind.PAYOUT else inclusion.executed
+
+
+def conclude(
+    batch: Batch,
+    orders: Sequence[Order],
+    inclusion: Inclusion,
+    chain: ChainPort,
+    now: datetime,
+) -> BatchChange:
+    """A final block decided: paid, skipped, or (reverted, cancelled) nobody was paid."""
+    if len(orders) != batch.order_count:
+        raise InvariantBroken(f"batch {batch.id} paid {batch.order_count}, we know {len(orders)}")
+    gas: tuple[Booking, ...] = ()
+    if inclusion.fee_paid_wei > 0:
+        gas = (journal.gas_spent(Money(inclusion.fee_paid_wei, chain.native)),)
+    if not has_paid(batch, inclusion):
+        requeued = tuple(replace(_requeue(o, batch, now), epoch=None) for o in orders)
+        to = BatchStatus.CANCELLED if is_cancel(batch, inclusion) else BatchStatus.REVERTED
+        return BatchChange(batch, to, {}, requeued, gas)
+    settled = tuple(
+        replace(_settle(order, order.batch_index in inclusion.skipped, now), epoch=None)
+        for order in orders
+    )
+    return BatchChange(batch, BatchStatus.FINAL, {}, settled, gas)
+
+
+def _settle(order: Order, skipped: bool, now: datetime) -> Change:
+    if skipped:
+        patch = {"reason": "recipient_refused"}
+        books = (journal.unreserved(order),)
+        return move(order, Status.REFUND_PENDING, now, patch=patch, bookings=books)
+    patch = {"hold_reason": order.hold_reason}  # what happened outside stays to be seen
+    return move(order, Status.COMPLETED, now, patch=patch, bookings=(journal.completed(order),))
+
+
+def _requeue(order: Order, batch: Batch, now: datetime) -> Change:
+    fact = Event(REQUEUED, {"batch_id": batch.id})
+    return stay(order, now, patch={"batch_id": None, "batch_index": None}, events=(fact,))

@@ -1,0 +1,95 @@
+"""sent, and in no block yet: say it again with the same bytes, and after a while bid more.
+
+Every attempt has the batch's own nonce, so that at most one of them is ever mined. A batch that
+is to be cancelled is outbid by a self-transfer; which of them wins, only a final block says.
+"""
+
+from datetime import datetime
+
+from settlement.batch import Batch, Lane, newest, sealed_call
+from settlement.errors import ChainError, NetworkStopped
+from settlement.ports.bundle import Ports
+from settlement.ports.chain import ChainPort, Head
+from settlement.schedule import Policy, after
+
+
+async def remind(
+    ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, head: Head, now: datetime
+) -> None:
+    """Send again what is due; an attempt never marked as sent (a crash, a refusal) is due at once.
+
+    Raises :class:`~settlement.errors.NetworkStopped` when somebody else used the nonce.
+    """
+    last = newest(batch)
+    wanted = _is_wanted(batch)
+    is_due = last.sent_at is None or after(last.sent_at, ports.policy.rebroadcast_ms) <= now
+    if not is_due and not wanted:
+        return
+    await _check_nonce_is_ours(ports, chain, lane, batch, head)
+    bump = wanted or (last.sent_at is not None and _should_bump(batch, now, ports.policy))
+    if bump and await _outbid(ports, chain, lane, batch, now):
+        return
+    await rebroadcast(ports, chain, batch)
+    await ports.store.mark_sent(lane, batch, last.transaction, now)
+
+
+async def rebroadcast(ports: Ports, chain: ChainPort, batch: Batch) -> None:
+    """Hand the stored bytes to the network again, the highest bid first."""
+    for attempt in reversed(batch.attempts):
+        try:
+            await chain.send(attempt.transaction.raw)
+        except ChainError as error:
+            ports.log.warning("rebroadcast_failed", batch_id=batch.id, error=str(error))
+        else:
+            return
+
+
+def _is_wanted(batch: Batch) -> bool:
+    """A cancellation or a bump that was asked for and has no attempt yet."""
+    cancel = batch.cancel_asked_at is not None and not any(a.cancels for a in batch.attempts)
+    bump = batch.bump_asked_at is not None and newest(batch).signed_at < batch.bump_asked_at
+    return cancel or bump
+
+
+def _should_bump(batch: Batch, now: datetime, policy: Policy) -> bool:
+    waited = after(newest(batch).signed_at, policy.bump_ms) <= now
+    return waited and len(batch.attempts) < policy.attempts_max
+
+
+async def _outbid(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, now: datetime) -> bool:
+    """Replace the newest attempt; ``False`` when that failed and the old bytes must do for now."""
+    call = sealed_call(chain, batch, await ports.store.in_batch(batch.id))
+    fees = newest(batch).transaction.fees
+    cancels = batch.cancel_asked_at is not None
+    try:
+        raised = await chain.sign(lane.address, call, batch.nonce, fees)
+        await ports.store.store_attempt(lane, batch, raised, now, cancels=cancels)
+        await chain.send(raised.raw)
+    except ChainError as error:
+        ports.log.warning("replacement_failed", batch_id=batch.id, error=str(error))
+        return False
+    await ports.store.mark_sent(lane, batch, raised, now)
+    return True
+
+
+async def _check_nonce_is_ours(
+    ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, head: Head
+) -> None:
+    """A nonce that a final block used up, and not for us: these bytes can never be mined.
+
+    The receipts are read again after the nonce, so that our own inclusion in between is no theft.
+    """
+    if head.final_number < 0:
+        return
+    try:
+        if await chain.nonce(lane.address, head.final_number) <= batch.nonce:
+            return
+        if await chain.inclusions([a.transaction.ref for a in batch.attempts]):
+            return
+    except ChainError as error:
+        ports.log.warning("nonce_unknown", batch_id=batch.id, error=str(error))
+        return
+    reason = f"lane {lane.address}: nonce {batch.nonce} of batch {batch.id} was used by another"
+    await ports.store.stop_network(lane.network, reason, ports.clock.now())
+    ports.log.error("network_stopped", network=lane.network, reason=reason)
+    raise NetworkStopped(reason)
