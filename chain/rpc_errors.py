@@ -7,6 +7,7 @@ error object, and codes only when no text does. What no row knows is unclear, ne
 
 Sources: go-ethereum ``core/error.go`` and ``core/txpool/errors.go``; Erigon ``txpoolcfg``;
 Nethermind ``AcceptTxResult.cs``; Besu ``RpcErrorType.java``; Foundry ``anvil/src/eth/error.rs``;
+OpenEthereum ``rpc/src/v1/helpers/errors.rs``; zkSync Era ``SubmitTxError``; CometBFT's mempool;
 py-evm ``validation.py``; EIP-1474 for codes.
 """
 
@@ -48,26 +49,29 @@ _SHOWN_CHARS_MAX = 300
 # First match wins: the special before the general ("replacement … underpriced" contains the other).
 _TEXTS: tuple[tuple[type[ChainError], str], ...] = (
     (ExecutionReverted, r"execution reverted|^reverted|vm execution error|transaction reverted"),
-    (
-        AlreadyKnown,
-        r"already known|known transaction|already ?imported|alreadyknown|duplicate ?hash",
-    ),
+    (ExecutionReverted, r"vm exception while processing transaction: revert"),
+    # "unknown transaction type" is the opposite of a known transaction.
+    (AlreadyKnown, r"already ?known|(?<!un)known transaction|already ?imported|duplicate ?hash"),
     (AlreadyKnown, r"same hash was already imported|existing tx with same hash"),
+    (AlreadyKnown, r"\b(tx|transaction) already (exists?|in)( in)?( the)? ?(mempool|cache|pool|$)"),
     (NonceTooLow, r"nonce (is )?too low|oldnonce|nonce is below|nonce already used|pool\(stale\)"),
+    (NonceTooLow, r"invalid transaction nonce|transaction already finalized|too stale nonce"),
     (NonceTooHigh, r"nonce (is )?too high|noncegap|nonce gap|nonce too (far|distant)|gapped-nonce"),
     (NonceTooHigh, r"noncetoofarinfuture|nonce is too distant|too far in the future"),
     (ReplacementUnderpriced, r"replacement (transaction|fee|not ?allowed)|replacementnotallowed"),
     (ReplacementUnderpriced, r"insufficient gas price to replace|ownnoncealreadyused"),
     (ReplacementUnderpriced, r"another transaction with same nonce in the queue"),
-    (ReplacementUnderpriced, r"could not replace existing tx"),
+    (ReplacementUnderpriced, r"could not replace existing tx|tries to replace pending"),
+    (ReplacementUnderpriced, r"tx which has the same nonce|tx with same nonce already inserted"),
     (EndpointFeeCap, r"exceeds the configured cap|fee cap exceeded|tx fee .* exceeds"),
     (FeeCapBelowBase, r"less than block base fee|lower than block's base fee|below base fee"),
     (FeeCapBelowBase, r"max ?fee ?per ?gas (is )?(below|less|lower)|gas price below current base"),
     (Underpriced, r"underpriced|gas price too low|fee ?too ?low|below configured minimum"),
     (Underpriced, r"gas price is too low|tip (cap )?.*below|min(imum)? (gas )?(tip|price)"),
-    (PoolFull, r"txpool is full|pool is full|account limit exceeded|too many transactions"),
+    (Underpriced, r"less than gas price minimum|max fee per gas too low"),
+    (PoolFull, r"(tx)? ?pool (is )?full|queue full|account limit exceeded|too many transactions"),
     (PoolFull, r"tx dropped due to|transaction pool limit|pending transaction limit"),
-    (PoolFull, r"in-flight transaction limit|exceeded sender's pool"),
+    (PoolFull, r"in-flight transaction limit|exceeded sender's pool|address already reserved"),
     (
         InsufficientFunds,
         r"insufficient ?(funds|balance)|upfront cost exceeds|not enough (funds|bal)",
@@ -84,11 +88,13 @@ _TEXTS: tuple[tuple[type[ChainError], str], ...] = (
     ),
     (GasTooHigh, r"intrinsic gas too high|gas limit is greater|beyond limit|exceeds gas limit"),
     (GasTooHigh, r"exceeds current gas limit|gas required exceeds allowance"),
-    (
-        InvalidTransaction,
-        r"chain ?id|invalid sender|invalid signature|failed to ?(recover|resolve)",
-    ),
-    (InvalidTransaction, r"transaction type|type not supported|rlp|oversized data|negative value"),
+    # A rate limit's text may name the chain it is for: only a complaint about it counts.
+    (InvalidTransaction, r"(invalid|wrong|incorrect|unexpected|different)[^;:]{0,20}chain ?id"),
+    (InvalidTransaction, r"chain ?id[^;]{0,30}(mismatch|match|invalid|for signer|expected)"),
+    (InvalidTransaction, r"invalid sender|invalid signature|failed to ?(recover|resolve)"),
+    (InvalidTransaction, r"(unknown|invalid|unsupported) transaction( type)?|type not supported"),
+    (InvalidTransaction, r"transaction type|\brlp\b|oversized data|negative value"),
+    (InvalidTransaction, r"only replay-protected|transaction validation"),
     (InvalidTransaction, r"max priority fee per gas higher|greater than `max_fee_per_gas`"),
     (
         InvalidTransaction,
@@ -97,15 +103,18 @@ _TEXTS: tuple[tuple[type[ChainError], str], ...] = (
     (InvalidTransaction, r"invalid transaction|initcode|int256overflow|signed for another chain"),
     (
         OutOfRange,
-        r"header not found|block not found|unknown block|blockoutofrange|missing trie node",
+        r"header not found|block (#?\w+ )?not found|unknown block|blockoutofrange|missing trie",
     ),
+    (OutOfRange, r"could not find block|data is not available|unfinalized data|tag not supported"),
     (OutOfRange, r"resource not found|state (is )?not available|pruned|historical state|no state"),
     (OutOfRange, r"beyond (current )?head|greater than latest|ancient block"),
     (RateLimited, r"rate ?limit|too many requests|request limit|capacity exceeded|compute units"),
-    (RateLimited, r"limit exceeded|over quota|throughput|daily request count"),
+    (RateLimited, r"limit exceeded|quota|throughput|daily request count|limit (is |was )?reached"),
+    (RateLimited, r"exceeded the \w+ limit|request rate|calls per sec|requests per sec"),
     (RpcTimeout, r"timed? ?out|deadline exceeded|context canceled"),
     (EndpointDown, r"bad gateway|service unavailable|no backends|upstream|connection refused"),
-    (EndpointDown, r"node is syncing|still syncing|not synced"),
+    (EndpointDown, r"node is syncing|still syncing|not synced|unable to connect|connection reset"),
+    (EndpointDown, r"unauthorized|must be authenticated|invalid (api key|project id)"),
     (MethodUnavailable, r"method .*(not|n't) (found|exist|support|available|allowed|whitelisted)"),
     (MethodUnavailable, r"unsupported method|not implemented|unimplemented"),
 )
