@@ -1,5 +1,5 @@
-// Compiles the contracts with the pinned solc and writes one artifact per contract, and the vault's
-// storage layout.
+// Compiles the contracts with the pinned solc and writes one artifact per contract, and the layout
+// of the storage of those that hold money.
 //
 // Python never compiles: it reads the committed artifacts. So the output may depend on nothing but
 // the sources, the compiler and the settings below: no absolute paths, no metadata hash, no dates.
@@ -20,7 +20,10 @@ const METADATA = { bytecodeHash: "none", appendCBOR: false };
 const EVM = "cancun";
 
 const PRODUCT = {
-  contracts: { "src/Vault.sol": "Vault", "src/DemoDollar.sol": "DemoDollar" },
+  contracts: {
+    "src/Vault.sol": "Vault", "src/Escrow.sol": "Escrow", "src/Purse.sol": "Purse",
+    "src/DemoDollar.sol": "DemoDollar",
+  },
   settings: {
     evmVersion: EVM, viaIR: true, optimizer: { enabled: true, runs: 1_000_000 }, metadata: METADATA,
   },
@@ -32,7 +35,7 @@ const BENCH = {
   },
   settings: { evmVersion: EVM, optimizer: { enabled: true, runs: 200 }, metadata: METADATA },
 };
-const LAYOUTS = ["Vault"];
+const LAYOUTS = ["Vault", "Escrow"];
 
 const solc = createRequire(import.meta.url)("solc");
 
