@@ -165,7 +165,13 @@ def open_chain(network: Network, deployment: Deployment, keys: Mapping[str, EvmS
     """The adapter of the network's family."""
     if network.family != "evm":
         raise SettingsError(f"network {network.name}: no adapter for {network.family!r}")
-    return EvmChain(network, deployment, RpcClient(deployment.rpc_urls), keys)
+    rpc = RpcClient(
+        deployment.rpc_urls,
+        quorum=deployment.quorum,
+        block_ms=network.block_ms,
+        log=logging.get("chain"),
+    )
+    return EvmChain(network, deployment, rpc, keys)
 
 
 def signers(settings: Settings, deployment: Deployment) -> dict[str, EvmSigner]:

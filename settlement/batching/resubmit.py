@@ -84,7 +84,8 @@ async def _check_nonce_is_ours(
     try:
         if await chain.nonce(lane.address, head.final_number) <= batch.nonce:
             return
-        if await chain.inclusions([a.transaction.ref for a in batch.attempts]):
+        refs = [a.transaction.ref for a in batch.attempts]
+        if await chain.inclusions(refs, complete=True):
             return
     except ChainError as error:
         ports.log.warning("nonce_unknown", batch_id=batch.id, error=str(error))
