@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from settlement.errors import InvariantBroken
+from settlement.ids import new_id
 from settlement.ports.chain import ChainPort
 from settlement.ports.clock import Clock
 from settlement.ports.gas import GasPort
@@ -22,7 +23,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """``chains`` maps a network's name to its adapter. Nothing else reaches outside."""
+    """``chains`` maps a network's name to its adapter. Nothing else reaches outside.
+
+    ``worker`` names this process among those that share the lanes.
+    """
 
     store: Store
     payment: PaymentPort
@@ -32,6 +36,7 @@ class Ports:
     clock: Clock
     policy: Policy = field(default_factory=Policy)
     log: Log = field(default_factory=NullLog)
+    worker: str = field(default_factory=lambda: new_id("wrk"))
 
 
 async def each(ports: Ports, items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
