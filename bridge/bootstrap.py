@@ -63,7 +63,7 @@ async def open_ports(
             chains=chains,
             gas=StaticGas(networks),
             clock=SystemClock(),
-            policy=policy or Policy(),
+            policy=policy or Policy(fee_caps_wei=settings.fee_caps_wei),
             log=logging.get("worker"),
         )
 
