@@ -66,9 +66,7 @@ class EvmChain:
         return normalize_address(text, self._swallowing)
 
     def batch_root(self, call: BatchCall) -> str:
-        token = self._contract(call.asset)
-        leaves = [merkle.leaf(i, payout, token) for i, payout in enumerate(call.payouts)]
-        return "0x" + merkle.root(leaves).hex()
+        return "0x" + merkle.batch_root(call.payouts, self._contract(call.asset)).hex()
 
     def batch_size(self, gas: int) -> int:
         return batch_size(self._facts, gas)
