@@ -25,6 +25,7 @@ from chain.deployment import Deployment, load_deployments
 from chain.evm import vault
 from chain.evm.addresses import normalize_address
 from chain.evm.client import EvmChain
+from chain.evm.proofs import receipt_facts
 from chain.gas.static import StaticGas
 from chain.network import Network
 from chain.registry import load_network
@@ -127,6 +128,7 @@ def network_info(network: Network, deployment: Deployment) -> NetworkInfo:
         ),
         normalize_address=partial(normalize_address, swallowing=contracts),
         payout_max_minor=vault.AMOUNT_MAX_MINOR,
+        receipts=receipt_facts(network),
     )
 
 

@@ -22,6 +22,7 @@ from settlement.ports.gas import GasPort
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.price import PricePort
 from settlement.ports.store import Store
+from settlement.receipt import ReceiptFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class NetworkInfo:
 
     ``normalize_address`` is the chain's own pure check; it raises
     :class:`~settlement.errors.InvalidAddress`. ``payout_max_minor`` is the most that one row of a
-    batch can say: more could be captured and never paid.
+    batch can say: more could be captured and never paid. ``receipts`` is ``None`` where payments
+    cannot be proven.
     """
 
     name: str
@@ -46,6 +48,7 @@ class NetworkInfo:
     assets: tuple[TokenInfo, ...]
     normalize_address: Callable[[str], str]
     payout_max_minor: int = (1 << 256) - 1
+    receipts: ReceiptFacts | None = None
 
 
 class ApiStore(AcceptingStore, Store, Protocol):
