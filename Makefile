@@ -10,7 +10,7 @@ BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
 # FORCE when the environment's interpreter does not run.
 BROKEN := $(shell scripts/venv-broken $(VENV))
-CODE := benchmarks bridge chain compliance_graph settlement tests
+CODE := benchmarks bridge chain compliance_graph settlement tests scripts/verify-receipt
 
 # Anything that make should pass on: make run ARGS=--once
 ARGS ?=
@@ -38,6 +38,7 @@ check: $(DEV) ## Format, lint and types alone
 	@$(PY) -m ruff format --check $(CODE)
 	@$(PY) -m ruff check $(CODE)
 	@$(PY) -m mypy
+	@$(PY) -m mypy scripts/verify-receipt
 
 fmt: $(DEV) ## Format the code and fix what lint can fix
 	@$(PY) -m ruff check --fix $(CODE)
