@@ -7,6 +7,7 @@ holds it needs a node and nothing of ours (``scripts/verify-receipt``).
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from settlement.batch import BatchKind
 from settlement.money import Asset
 from settlement.ports.chain import BatchCall, Payout
 
@@ -49,7 +50,8 @@ class ReceiptFacts:
 class PaidBatch:
     """A final batch with every row that it was made of, skipped ones included.
 
-    ``vault`` is ``None`` when the chain that held the vault has been replaced.
+    ``vault`` is ``None`` when the chain that held the vault has been replaced. Only a ``kind`` of
+    ``payout`` went through it.
     """
 
     batch_id: int
@@ -61,3 +63,4 @@ class PaidBatch:
     block_number: int
     block_hash: str
     payouts: tuple[Payout, ...]
+    kind: BatchKind = BatchKind.PAYOUT

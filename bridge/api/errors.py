@@ -64,10 +64,10 @@ class NothingPaid(core.Refusal):
     code = "nothing_paid"
 
 
-class ReceiptGone(core.Refusal):
-    """The order was paid, and what would prove it is no longer configured here."""
+class NotProvable(core.Refusal):
+    """The order was paid, and not, or no longer, by a vault that could prove it."""
 
-    code = "receipt_gone"
+    code = "receipt_not_provable"
 
 
 class UnsupportedMediaType(core.Refusal):
@@ -113,7 +113,7 @@ TABLE: dict[type[core.TidegateError], tuple[int, str]] = {
     TooManyStreams: (429, "Too many event streams are open"),
     ReceiptNotReady: (409, "The order is not final yet"),
     NothingPaid: (409, "Nothing was paid for this order"),
-    ReceiptGone: (410, "The payment can no longer be proven from here"),
+    NotProvable: (409, "The payment cannot be proven"),
     UnsupportedMediaType: (415, "The body must be application/json"),
     WebhookInvalid: (400, "The signature does not fit"),
 }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from settlement.batch import BatchKind
 from settlement.errors import InvariantBroken
 from settlement.ids import TenantId
 from settlement.money import Asset
@@ -11,7 +12,7 @@ from settlement.receipt import PaidBatch
 # All rows, those of other tenants too: the root is made of every one. The tenant must have one.
 _PAID_BATCH = """
     SELECT b.id, b.network, b.asset, b.asset_scale, b.root, b.order_count, b.mined_ref,
-           b.block_number, b.block_hash,
+           b.block_number, b.block_hash, b.kind,
            CASE WHEN n.instance = b.instance THEN n.vault_address END AS vault,
            o.id AS order_id, o.wallet, o.token_minor, o.batch_index
     FROM batches b
@@ -46,6 +47,7 @@ class ReceiptQueries:
             transaction=batch["mined_ref"],
             block_number=batch["block_number"],
             block_hash=batch["block_hash"],
+            kind=BatchKind(batch["kind"]),
             payouts=tuple(
                 Payout(row["order_id"], row["wallet"], int(row["token_minor"])) for row in rows
             ),

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from eth_abi.abi import encode
@@ -11,7 +12,7 @@ from eth_utils.crypto import keccak
 from bridge.api.receipts import UNPAID
 from bridge.storage.records import KeyKind, Role
 from chain.evm.proofs import prove
-from settlement.batch import Batch, BatchStatus
+from settlement.batch import Batch, BatchKind, BatchStatus
 from settlement.ids import new_id
 from settlement.ledger import journal
 from settlement.ledger.accounts import Account
@@ -54,15 +55,14 @@ class Settler:
         return await self._stored(order.id)
 
     async def settle(
-        self, orders: Sequence[Order], skipped: Sequence[int] = (), *, root: str | None = None
+        self, orders: Sequence[Order], skipped: Sequence[int] = (), **changes: Any
     ) -> Batch:
         """Plan, sign, send and conclude a batch over the orders; its block is final."""
         store, now = self.api.store, self.api.clock.now()
         if await store.network("local") is None:
             await store.register_network("local", IDENTITY, now)
         await store.register_lane("local", "0xlane", 0)
-        lane = await store.claim_lane("local", now, lease_ms=60_000)
-        assert lane is not None
+        [lane] = await store.claim_lanes("local", now, lease_ms=60_000, worker="a test")
         rows = tuple(Payout(o.id, o.wallet, o.token.amount_minor) for o in orders)
         batch_id = await store.new_batch_id()
         proof = prove(BatchCall(batch_id, DUSD, rows), TOKEN_ADDRESS, 0)
@@ -75,10 +75,11 @@ class Settler:
             lane_address=lane.address,
             nonce=lane.next_nonce,
             status=BatchStatus.PLANNED,
-            root=root or proof.root,
+            root=proof.root,
             order_count=len(orders),
             planned_at=now,
         )
+        batch = replace(batch, **changes)
         await store.plan(lane, batch, [self._move(o, Status.SUBMITTED) for o in orders])
         await store.store_attempt(lane, batch, transaction, now)
         await store.mark_sent(lane, batch, transaction, now)
@@ -214,9 +215,17 @@ async def test_a_replaced_chain_takes_its_receipts_with_it(
     await settler.settle([order])
     renew = "UPDATE networks SET instance = instance + {} WHERE name = 'local'"
     await execute(database_dsn, renew.format(1))
-    is_problem(await api.get(f"/v1/receipts/{order.id}"), 410, "receipt_gone")
+    is_problem(await api.get(f"/v1/receipts/{order.id}"), 409, "receipt_not_provable")
     await execute(database_dsn, renew.format(-1))
     assert (await api.get(f"/v1/receipts/{order.id}")).status_code == 200
+
+
+async def test_a_plain_transfer_proves_no_order(api: Api, settler: Settler) -> None:
+    """It names none: the answer says which transaction it was, and gives no receipt."""
+    order = await settler.captured(api)
+    batch = await settler.settle([order], kind=BatchKind.SINGLE)
+    problem = is_problem(await api.get(f"/v1/receipts/{order.id}"), 409, "receipt_not_provable")
+    assert str(batch.mined_ref) in problem["detail"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -289,4 +298,4 @@ async def test_the_document_describes_receipts(api: Api) -> None:
     members = document["components"]["schemas"]["ReceiptView"]["properties"]
     assert {"proof", "root", "vault", "asset_address", "finality"} <= members.keys()
     codes = {row["code"] for row in (await api.get("/errors")).json()}
-    assert {"receipt_not_ready", "nothing_paid", "receipt_gone"} <= codes
+    assert {"receipt_not_ready", "nothing_paid", "receipt_not_provable"} <= codes

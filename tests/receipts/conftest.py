@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chain.evm import merkle
-from chain.evm.receipts import prove
+from chain.evm.proofs import prove
 from chain.local.anvil import AnvilOptions, find_anvil
 from chain.local.launcher import start_local_chain
 from settlement.money import Asset
