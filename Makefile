@@ -18,7 +18,7 @@ ARGS ?=
 JOBS ?= 2
 
 .PHONY: help run setup test check fmt bench bench-gas bench-settlement migrate contracts contracts-test contracts-long \
-	contracts-mutate slither pin clean clean-data FORCE
+	contracts-mutate chaos chaos-sabotage slither pin clean clean-data FORCE
 
 help: ## Show these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
@@ -56,6 +56,14 @@ bench-settlement: $(DEV) ## Orders settled per second, beside plain SQL and othe
 	@scripts/node-packages base || true
 	@$(PY) -m pip install --quiet --editable '.[bench]' --constraint requirements/dev.txt
 	@$(PY) -m benchmarks.settlement $(ARGS)
+
+chaos: $(DEV) ## The long storm: kills, faults, reorganisations, then an audit (ARGS="--seed 2")
+	@scripts/node-packages base || true
+	@$(PY) -m tests.chaos --orders 500 --kills 100 --reorgs 10 $(ARGS)
+
+chaos-sabotage: $(DEV) ## Switch every guard off in turn: the audit must notice each
+	@scripts/node-packages base || true
+	@$(PY) -m tests.chaos.guards $(ARGS)
 
 migrate: $(BASE) ## Bring the database to the newest schema
 	@$(VENV)/bin/tidegate migrate

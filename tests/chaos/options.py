@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEASE_MS = 3_000
+READY = "chaos worker ready"
+"""What a worker says once it ticks."""
 BLOCK_S = 0.3
 SLOTS_IN_AN_EPOCH = 3
 """``finalized`` is twice as many blocks behind the head (anvil)."""

@@ -24,6 +24,7 @@ from tests.chaos import world
 from tests.chaos.backing import Chain, Database, Emulator
 from tests.chaos.options import (
     BLOCK_S,
+    READY,
     REORG_DEPTH_MAX,
     RPC_RATES,
     STOCK_MINOR,
@@ -31,7 +32,6 @@ from tests.chaos.options import (
     WEBHOOK_RATES,
     Options,
 )
-from tests.chaos.worker import READY
 from tests.emulator.servers import served
 from tests.support.faulty_rpc import FaultyRpc
 from tests.support.faulty_stripe import FaultyStripe, FaultyWebhooks
