@@ -13,6 +13,7 @@ from chain.evm.client import EvmChain
 from chain.networks.local import NETWORK
 from chain.rpc import RpcClient
 from chain.signers.keystore import KeystoreSigner
+from settlement.errors import ChainUnknown
 from settlement.money import Asset
 from settlement.ports.chain import BatchCall, Payout
 from tests.chain.scripted_node import Script, error, scripted_node
@@ -50,6 +51,20 @@ def inventing_receipts(method: str, params: Any, result: Any) -> Any:
     """It lies: what nobody mined is mined, in the block that everybody knows."""
     if method == "eth_getTransactionReceipt" and result is None:
         return {"transactionHash": params[0], "blockNumber": "0x0", "status": "0x1", "logs": []}
+    return result
+
+
+def of_a_lost_block(method: str, _params: Any, result: Any) -> Any:
+    """Its index still holds what a reorganisation removed from the chain."""
+    if method == "eth_getTransactionReceipt" and result:
+        return {**result, "blockHash": "0x" + "de" * 32}
+    return result
+
+
+def of_another_transaction(method: str, _params: Any, result: Any) -> Any:
+    """It mixes up what it was asked."""
+    if method == "eth_getTransactionReceipt" and result:
+        return {**result, "transactionHash": "0x" + "de" * 32}
     return result
 
 
@@ -124,6 +139,22 @@ async def test_failure_6_a_mined_batch_is_seen_as_it_is_whatever_one_endpoint_sa
     assert await chain.nonce(world.settler.address) == signed.nonce + 1
     assert await chain.identity() == await honest.identity()
     assert await chain.batch_recorded(1)
+
+
+async def test_a_receipt_counts_only_in_a_canonical_block_and_for_its_own_transaction(
+    world: World, behind: Open
+) -> None:
+    """One of a removed block is none; one of another transaction is no answer. One URL or three."""
+    world.stock(10 * DOLLAR)
+    signed = await sign(await behind(true), world, 1)
+    await (await behind(true)).send(signed.raw)
+    world.wait_for_receipt(signed.ref)
+    for count in (1, 3):
+        lost = await behind(*[of_a_lost_block] * count)
+        assert await lost.inclusions([signed.ref]) == []
+        mixed_up = await behind(*[of_another_transaction] * count)
+        with pytest.raises(ChainUnknown):
+            await mixed_up.inclusions([signed.ref])
 
 
 async def test_failure_10_a_lower_fee_cap_at_one_endpoint_does_not_stop_a_batch(
