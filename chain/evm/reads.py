@@ -12,8 +12,10 @@ With one endpoint its word is all there is, and costs no request more than askin
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
+from chain.errors import UnclearAnswer
 from chain.evm import vault
 from chain.evm.receipts import is_mined_anywhere, receipts_by_quorum, unwrap
 from chain.finality import final_number
@@ -94,7 +96,10 @@ class Reads:
     async def inclusions(self, refs: Sequence[TxRef], *, complete: bool) -> Sequence[Inclusion]:
         """See :func:`~chain.evm.receipts.receipts_by_quorum`."""
         found = await receipts_by_quorum(self._rpc, refs, complete=complete)
-        return [self._inclusion(receipt) for receipt in found.values()]
+        try:
+            return [self._inclusion(receipt) for receipt in found.values()]
+        except (DecodingError, LookupError, TypeError, ValueError, AttributeError) as problem:
+            raise UnclearAnswer(f"a receipt makes no sense: {problem!r}") from problem
 
     async def is_mined_anywhere(self, ref: TxRef) -> bool:
         return await is_mined_anywhere(self._rpc, ref)
