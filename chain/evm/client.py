@@ -13,6 +13,7 @@ from chain.endpoints import EndpointHealth
 from chain.errors import GasTooHigh, NonceTooLow
 from chain.evm import merkle, vault
 from chain.evm.addresses import normalize_address
+from chain.evm.history import History
 from chain.evm.reads import Reads
 from chain.evm.receipts import unwrap
 from chain.evm.sizing import batch_size
@@ -31,6 +32,7 @@ from settlement.ports.chain import (
     Fees,
     Head,
     Inclusion,
+    PaidBatch,
     SignedTransaction,
 )
 
@@ -55,6 +57,9 @@ class EvmChain:
         self._contracts = {token.code: token.address for token in deployment.tokens}
         self._swallowing = frozenset({deployment.vault, *self._contracts.values()})
         self._reads = Reads(rpc, deployment.vault, network.finality_depth_blocks)
+        assets = {t.address.lower(): deployment.asset(t.code) for t in deployment.tokens}
+        assets[vault.NATIVE] = network.native
+        self._history = History(rpc, self._reads, deployment.vault, assets)
         self._requests = Requests(
             deployment.vault,
             self._swallowing,
@@ -145,6 +150,9 @@ class EvmChain:
 
     async def batch_recorded(self, batch_id: int) -> bool:
         return await self._reads.batch_recorded(batch_id)
+
+    async def paid_batches(self, since_block: int = 0) -> Sequence[PaidBatch]:
+        return await self._history.paid_batches(since_block)
 
     async def balance(self, asset: Asset, address: str) -> int:
         contract = None if asset == self.native else self._contract(asset)
