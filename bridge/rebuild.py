@@ -180,12 +180,14 @@ class Rebuild:
                     f"{order.id} is {order.status} here, yet batch {paid.batch_id} holds it"
                 )
                 return
-        if not await self._rows.record(paid, self._network, self._now()):
+        if not await self._rows.can_record(paid, self._network):
             self.report.left.append(f"batch {paid.batch_id} is known with another root or lane")
             return
         for order in settled.orders:
             await self._walk(order.id, settled)
             self._intents.pop(order.id, None)
+        # Last, since a final batch is not looked at again.
+        await self._rows.record(paid, self._network, self._now())
         spent = Money(paid.inclusion.fee_paid_wei, self._chain.native)
         key = f"batch:{paid.batch_id}"
         await self._ports.store.book(PLATFORM, key, journal.gas_spent(spent), self._now())

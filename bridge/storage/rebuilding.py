@@ -7,6 +7,7 @@ from typing import Any
 from bridge.storage.codec import lines_json, order_from
 from bridge.storage.conditions import IS_OPEN
 from settlement.batch import Lane
+from settlement.errors import InvariantBroken
 from settlement.ids import OrderId
 from settlement.order import Order
 from settlement.ports.chain import PaidBatch
@@ -38,6 +39,11 @@ _CANDIDATES = """
 """
 
 _DECIDED = "SELECT id FROM batches WHERE network = $1 AND status = 'final'"
+
+_FITS = """
+    SELECT EXISTS (SELECT FROM lanes WHERE network = $2 AND address = $3) AS has_lane,
+           (SELECT root FROM batches WHERE id = $1) AS root
+"""
 
 # What the chain holds is final; a batch that we knew as open, or not at all, becomes so.
 _RECORD = """
@@ -121,8 +127,13 @@ class Rebuilding:
         """Batches that our own rows call final."""
         return {row["id"] for row in await self._pool.fetch(_DECIDED, network)}
 
-    async def record(self, paid: PaidBatch, network: str, now: datetime) -> bool:
+    async def can_record(self, paid: PaidBatch, network: str) -> bool:
         """``False``: we know another batch by this id, or no lane of its sender."""
+        row = await self._pool.fetchrow(_FITS, paid.batch_id, network, paid.lane_address)
+        return bool(row["has_lane"]) and row["root"] in (None, paid.root)
+
+    async def record(self, paid: PaidBatch, network: str, now: datetime) -> None:
+        """Write the batch down as final, with the attempt that was mined."""
         signed, inclusion = paid.transaction, paid.inclusion
         async with self._pool.acquire() as connection, connection.transaction():
             recorded = await connection.fetchval(
@@ -131,14 +142,14 @@ class Rebuilding:
                 *(signed.nonce, paid.root, len(paid.rows), now, signed.ref),
                 *(inclusion.block_number, inclusion.block_hash, network),
             )
-            if recorded is not None:
-                await connection.execute(
-                    _ATTEMPT,
-                    *(paid.batch_id, signed.ref, signed.raw, signed.nonce),
-                    *(signed.fees.max_fee_wei, signed.fees.priority_fee_wei),
-                    *(signed.gas_limit, now),
-                )
-        return recorded is not None
+            if recorded is None:
+                raise InvariantBroken(f"batch {paid.batch_id} cannot be written down")
+            await connection.execute(
+                _ATTEMPT,
+                *(paid.batch_id, signed.ref, signed.raw, signed.nonce),
+                *(signed.fees.max_fee_wei, signed.fees.priority_fee_wei),
+                *(signed.gas_limit, now),
+            )
 
     async def release_open(self, network: str, but: Sequence[int], now: datetime) -> int:
         """Batches that will never be mined give their orders back; returns how many orders."""
