@@ -25,6 +25,7 @@ from chain.deployment import Deployment, load_deployments
 from chain.evm import vault
 from chain.evm.addresses import normalize_address
 from chain.evm.client import EvmChain
+from chain.evm.escrow import EvmEscrowPort, EvmEscrows
 from chain.gas.static import StaticGas
 from chain.network import Network
 from chain.registry import load_network
@@ -34,6 +35,7 @@ from compliance_graph.screener import ListScreener
 from settlement.errors import InvalidInput
 from settlement.ports.bundle import Ports
 from settlement.ports.clock import SystemClock
+from settlement.ports.escrow import EscrowScheme
 from settlement.ports.payment import PaymentPort, ProviderEvent
 from settlement.schedule import Policy
 
@@ -51,11 +53,14 @@ async def open_ports(
         stack.push_async_callback(store.close)
         deployments = load_deployments(deployments_path(settings))
         networks = _networks(settings, deployments)
-        chains = {}
+        chains, escrows = {}, {}
         for name, deployment in deployments.items():
             keys = signers(settings, deployment) if signing else {}
             chains[name] = open_chain(networks[name], deployment, keys)
             stack.push_async_callback(chains[name].close)
+            rpc = RpcClient(deployment.rpc_urls)
+            stack.push_async_callback(rpc.close)
+            escrows[name] = EvmEscrowPort(networks[name], rpc)
         yield Ports(
             store=store,
             payment=open_payments(settings),
@@ -65,6 +70,7 @@ async def open_ports(
             clock=SystemClock(),
             policy=policy or Policy(),
             log=logging.get("worker"),
+            escrows=escrows,
         )
 
 
@@ -118,16 +124,23 @@ async def open_wake(url: str) -> Wake:
 
 def network_info(network: Network, deployment: Deployment) -> NetworkInfo:
     """What the API shows and checks of a network, without a connection to it."""
-    contracts = frozenset({deployment.vault, *(token.address for token in deployment.tokens)})
     return NetworkInfo(
         name=network.name,
         native=network.native,
         assets=tuple(
             TokenInfo(deployment.asset(token.code), token.address) for token in deployment.tokens
         ),
-        normalize_address=partial(normalize_address, swallowing=contracts),
+        normalize_address=partial(normalize_address, swallowing=deployment.contracts),
         payout_max_minor=vault.AMOUNT_MAX_MINOR,
+        escrow=escrow_scheme(network, deployment),
     )
+
+
+def escrow_scheme(network: Network, deployment: Deployment) -> EscrowScheme | None:
+    """How escrows are named and signed on the network; ``None`` where none can be made."""
+    if deployment.escrow is None or not deployment.lanes:
+        return None
+    return EvmEscrows(network.chain_id, deployment.escrow, operator=deployment.lanes[0])
 
 
 def webhook_verifier(settings: Settings) -> VerifyWebhook:

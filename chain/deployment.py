@@ -21,13 +21,23 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One network's part of the file. ``lanes`` are the settler addresses, each with a keystore."""
+    """One network's part of the file. ``lanes`` are the settler addresses, each with a keystore.
+
+    ``escrow`` is the escrow contract, where there is one; the first lane operates new escrows.
+    """
 
     network: str
     rpc_urls: tuple[str, ...]
     vault: str
     tokens: tuple[Token, ...]
     lanes: tuple[str, ...]
+    escrow: str | None = None
+
+    @property
+    def contracts(self) -> frozenset[str]:
+        """Ours, where tokens would be lost: nobody's wallet."""
+        own = {self.vault, *(token.address for token in self.tokens)}
+        return frozenset(own if self.escrow is None else {*own, self.escrow})
 
     def asset(self, code: str) -> Asset:
         """Raises :class:`InvalidInput` for a token that is not listed."""
@@ -55,6 +65,7 @@ def _read(name: str, entry: dict[str, Any]) -> Deployment:
         vault=entry["vault"],
         tokens=tuple(Token(**token) for token in entry["tokens"]),
         lanes=tuple(entry["lanes"]),
+        escrow=entry.get("escrow"),
     )
 
 

@@ -14,7 +14,8 @@ class Policy:
     ``lease_ms`` bounds how long a frozen worker can hold an order: everything between claim and
     apply must usually fit. ``review_margin_ms`` is how long before the card's own
     ``capture_before`` a review ends. ``liquidity_patience_ms`` is how long after the quote's
-    expiry an authorised order may wait for tokens.
+    expiry an authorised order may wait for tokens. ``escrow_poll_ms`` is how often the chain is
+    asked what others did to an escrow.
     """
 
     claim_limit: int = 200
@@ -31,6 +32,7 @@ class Policy:
     attempts_max: int = 20
     inbox_attempts_max: int = 10
     refund_attempts_max: int = 10
+    escrow_poll_ms: int = 60_000
 
 
 def after(now: datetime, delay_ms: int) -> datetime:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from settlement.errors import InvariantBroken
 from settlement.ports.chain import ChainPort
 from settlement.ports.clock import Clock
+from settlement.ports.escrow import EscrowPort
 from settlement.ports.gas import GasPort
 from settlement.ports.notification import Log, NullLog
 from settlement.ports.payment import PaymentPort
@@ -22,7 +23,8 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """``chains`` maps a network's name to its adapter. Nothing else reaches outside."""
+    """``chains`` maps a network's name to its adapter, ``escrows`` those that have an escrow
+    contract. Nothing else reaches outside."""
 
     store: Store
     payment: PaymentPort
@@ -32,6 +34,7 @@ class Ports:
     clock: Clock
     policy: Policy = field(default_factory=Policy)
     log: Log = field(default_factory=NullLog)
+    escrows: Mapping[str, EscrowPort] = field(default_factory=dict)
 
 
 async def each(ports: Ports, items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
