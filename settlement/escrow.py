@@ -313,7 +313,8 @@ def change(
     events: tuple[Event, ...] = (),
     call: RequestedCall | None = None,
 ) -> EscrowChange:
-    """The only way to change an escrow; a new status or amount is told to the provider, too.
+    """The only way to change an escrow; a new status or amount is told to the provider, too,
+    but not that nothing came of it: the payment says that by itself.
 
     Raises :class:`InvariantBroken` for an edge that the table does not list.
     """
@@ -321,7 +322,8 @@ def change(
     if to is not escrow.status and to not in ESCROW[escrow.status]:
         raise InvariantBroken(f"{escrow.id}: {escrow.status} → {to} is not an edge")
     values = {"attempts": 0, **(patch or {})}
-    if to is not escrow.status or _AMOUNTS & values.keys():
+    moved = to is not escrow.status and to is not EscrowStatus.VOID
+    if moved or _AMOUNTS & values.keys():
         values["version"] = escrow.version + 1
     return EscrowChange(escrow, to, due_at, values, actions, bookings, events, call)
 
