@@ -17,7 +17,7 @@ ARGS ?=
 # Test processes; each has its own PostgreSQL, chain and emulator.
 JOBS ?= 2
 
-.PHONY: help run setup test check fmt bench bench-gas migrate contracts contracts-test contracts-long \
+.PHONY: help run setup test check fmt bench bench-gas bench-settlement migrate contracts contracts-test contracts-long \
 	contracts-mutate slither pin clean clean-data FORCE
 
 help: ## Show these lines
@@ -50,6 +50,11 @@ bench: $(DEV) ## Compare the accepting route with a bare insert
 bench-gas: $(DEV) ## Gas per payout: the vault, single transfers, a plain loop
 	@scripts/node-packages dev
 	@$(PY) -m benchmarks.payout_gas $(ARGS)
+
+bench-settlement: $(DEV) ## Orders settled per second, beside plain SQL and other designs
+	@scripts/node-packages base || true
+	@$(PY) -m pip install --quiet --editable '.[bench]' --constraint requirements/dev.txt
+	@$(PY) -m benchmarks.settlement $(ARGS)
 
 migrate: $(BASE) ## Bring the database to the newest schema
 	@$(VENV)/bin/tidegate migrate

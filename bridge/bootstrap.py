@@ -25,7 +25,7 @@ from chain.deployment import Deployment, load_deployments
 from chain.evm import vault
 from chain.evm.addresses import normalize_address
 from chain.evm.client import EvmChain
-from chain.evm.escrow import EvmEscrowPort, EvmEscrows
+from chain.evm.escrow import EvmEscrows
 from chain.gas.static import StaticGas
 from chain.network import Network
 from chain.registry import load_network
@@ -53,14 +53,11 @@ async def open_ports(
         stack.push_async_callback(store.close)
         deployments = load_deployments(deployments_path(settings))
         networks = _networks(settings, deployments)
-        chains, escrows = {}, {}
+        chains = {}
         for name, deployment in deployments.items():
             keys = signers(settings, deployment) if signing else {}
             chains[name] = open_chain(networks[name], deployment, keys)
             stack.push_async_callback(chains[name].close)
-            rpc = RpcClient(deployment.rpc_urls)
-            stack.push_async_callback(rpc.close)
-            escrows[name] = EvmEscrowPort(networks[name], rpc)
         yield Ports(
             store=store,
             payment=open_payments(settings),
@@ -70,7 +67,7 @@ async def open_ports(
             clock=SystemClock(),
             policy=policy or Policy(),
             log=logging.get("worker"),
-            escrows=escrows,
+            escrows={name: chain.escrows for name, chain in chains.items()},
         )
 
 
@@ -178,7 +175,13 @@ def open_chain(network: Network, deployment: Deployment, keys: Mapping[str, EvmS
     """The adapter of the network's family."""
     if network.family != "evm":
         raise SettingsError(f"network {network.name}: no adapter for {network.family!r}")
-    return EvmChain(network, deployment, RpcClient(deployment.rpc_urls), keys)
+    rpc = RpcClient(
+        deployment.rpc_urls,
+        quorum=deployment.quorum,
+        block_ms=network.block_ms,
+        log=logging.get("chain"),
+    )
+    return EvmChain(network, deployment, rpc, keys)
 
 
 def signers(settings: Settings, deployment: Deployment) -> dict[str, EvmSigner]:

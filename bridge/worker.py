@@ -6,14 +6,16 @@ twice changes nothing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
+from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bridge.storage.wake import EVENTS, WORK, Wake
+from settlement.batch import Lane
 from settlement.errors import NetworkStopped, TidegateError
-from settlement.pipeline import TICKS, Tick
+from settlement.pipeline import TICKS, Tick, take_lanes, work_lane
 from settlement.ports.bundle import Ports
 from settlement.stages import identity, inbox
 
@@ -58,6 +60,71 @@ class Stage:
                 return
 
 
+class Lanes:
+    """The beat of settling: every lane that this worker gets is worked by a task of its own.
+
+    A lane whose node is slow holds up no other. What was announced while a lane was worked makes
+    it be taken once more.
+    """
+
+    name = "settle"
+
+    def __init__(
+        self,
+        ports: Ports,
+        moved: Callable[[], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._ports = ports
+        self._moved = moved
+        self._spawn = spawn
+        self._beats = 0
+        self._taking = False
+        self._again = False
+
+    async def beat(self) -> None:
+        """Take what is free; never raises, since the next beat tries again."""
+        self._beats += 1
+        await self._take()
+
+    async def _take(self) -> None:
+        self._again = True
+        if self._taking:
+            return
+        self._taking = True
+        try:
+            while self._again:
+                self._again = False
+                for network in self._ports.chains:
+                    await self._take_of(network)
+        finally:
+            self._taking = False
+
+    async def _take_of(self, network: str) -> None:
+        try:
+            lanes = await take_lanes(self._ports, network)
+        except Exception as error:
+            self._ports.log.error("lanes_not_taken", network=network, error=repr(error))
+            return
+        for lane in lanes:
+            self._spawn(self._work(lane))
+
+    async def _work(self, lane: Lane) -> None:
+        beats = self._beats
+        try:
+            moved = await work_lane(self._ports, lane)
+        except TidegateError as error:
+            self._ports.log.warning("lane_interrupted", lane=lane.address, error=str(error))
+            return
+        except Exception as error:
+            self._ports.log.error("lane_failed", lane=lane.address, error=repr(error))
+            return
+        if moved:
+            self._moved()
+        elif beats != self._beats:
+            await self._take()
+
+
 class Worker:
     """Runs every stage until :meth:`stop`."""
 
@@ -66,7 +133,12 @@ class Worker:
         self._wake = wake
         self._tick_ms = tick_ms
         self._sweep_s = sweep_s
-        self._stages = [Stage(name, tick, ports, self._moved) for name, tick in TICKS.items()]
+        self._stages: list[Stage | Lanes] = [
+            Stage(name, tick, ports, self._moved)
+            for name, tick in TICKS.items()
+            if name != "settle"
+        ]
+        self._stages.append(Lanes(ports, self._moved, self._spawn))
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._stopping = False
@@ -90,6 +162,7 @@ class Worker:
             self._scheduler.shutdown(wait=False)
         while self._tasks:
             await asyncio.gather(*self._tasks)
+        await self._ports.store.leave_lanes(self._ports.worker)
 
     def pulse(self) -> None:
         """Tick every stage now."""

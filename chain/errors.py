@@ -12,7 +12,8 @@ same request succeed later (``transient``).
     │   ├── RpcTimeout                  the request left, the answer did not come in time
     │   ├── EndpointDown                no connection, or a gateway's error page
     │   ├── RateLimited                 this endpoint wants us to slow down
-    │   └── UnclearAnswer               an answer whose meaning we do not know
+    │   ├── UnclearAnswer               an answer whose meaning we do not know
+    │   └── NoQuorum                    too few endpoints answered, or they contradict each other
     ├── ChainRefused                    a definite no from the node
     │   ├── AlreadyKnown                the same bytes are in its pool: as good as a success
     │   ├── NonceTooLow                 something with this nonce is mined: look what it was
@@ -53,11 +54,19 @@ class EndpointDown(ChainUnknown):
 
 
 class RateLimited(ChainUnknown):
-    """The endpoint refused to serve us for now."""
+    """The endpoint refused to serve us for now; for how long, if it said so."""
+
+    def __init__(self, message: str = "", *, retry_after_ms: int = 0) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
 
 
 class UnclearAnswer(ChainUnknown):
     """The answer is no JSON-RPC, or an error that no row of the table knows."""
+
+
+class NoQuorum(ChainUnknown):
+    """Too few endpoints answered, or their answers contradict each other: ask again later."""
 
 
 class AlreadyKnown(ChainRefused):

@@ -1,60 +1,92 @@
-"""JSON-RPC to the nodes of one network: several endpoints, time limits, batches, typed errors.
+"""JSON-RPC to the nodes of one network: several endpoints, failover, votes, typed errors.
 
 Hand-made rather than web3.py's provider, because batches of ``eth_sendRawTransaction`` are refused
 there, and because an endpoint's trouble must end in a type of :mod:`chain.errors`, not in a text.
 
 Asking another endpoint is always safe here: reads change nothing, and a signed transaction has one
-effect however often and wherever it is sent.
+effect however often and wherever it is sent. Three ways to ask: :meth:`RpcClient.call` and
+:meth:`RpcClient.batch` the best endpoint that answers, :meth:`RpcClient.poll` all of them for what
+money depends on, :meth:`RpcClient.broadcast` all of them to send. One endpoint is asked the same
+way and as often in each.
 """
 
 import asyncio
-import itertools
-import json
-from collections.abc import Sequence
-from typing import Any
-from urllib.parse import urlsplit
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import httpx
 
-from chain.errors import EndpointDown, RateLimited, RpcTimeout, UnclearAnswer
-from chain.rpc_errors import translate
+from chain import endpoints
+from chain.endpoints import EndpointHealth, lag_blocks, reference_head, score_ms
+from chain.errors import AlreadyKnown, MethodUnavailable, NoQuorum, UnclearAnswer
+from chain.quorum import majority
+from chain.rpc_endpoint import Call, Endpoint, label
 from settlement.errors import ChainError, ChainUnknown
+from settlement.ports.notification import Log, NullLog
 
-Call = tuple[str, Sequence[Any]]
+T = TypeVar("T")
+GRACE_MS_MIN = 100
+"""Once a quorum has answered, the others get as long again, at least this."""
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
+
+
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 class RpcClient:
     """Calls to the nodes of one network.
 
-    Endpoints are asked in turn, the one that served last first. A ``transient`` error moves on to
-    the next; when all have failed, an error that leaves the effect open is raised before one that
-    denies it, since one open question is enough to keep the effect open.
+    ``quorum`` endpoints must agree where it matters: by default the only one, or the majority.
+    ``block_ms`` tells how much older an answer is for each block that its endpoint lags behind.
     """
 
     def __init__(
         self,
         urls: Sequence[str],
         *,
+        quorum: int | None = None,
+        block_ms: int = 1_000,
         timeout_ms: int = 10_000,
         batch_calls_max: int = 100,
+        log: Log | None = None,
+        now_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
-        if not urls:
-            raise ValueError("at least one endpoint is needed")
-        self._urls = list(urls)
-        self._batch_calls_max = batch_calls_max
-        self._ids = itertools.count(1)
+        self.quorum = majority(len(urls)) if quorum is None else quorum
+        if not 1 <= self.quorum <= len(urls):
+            raise ValueError(f"at least one endpoint is needed, and a quorum of 1 to {len(urls)}")
         self._http = httpx.AsyncClient(timeout=timeout_ms / 1000, trust_env=False)
-        self._timeout_s = timeout_ms / 1000
+        self._now_ms = now_ms
+        self._block_ms = block_ms
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._endpoints = [
+            Endpoint(
+                url,
+                name,
+                self._http,
+                timeout_ms=timeout_ms,
+                batch_calls_max=batch_calls_max,
+                now_ms=now_ms,
+                log=log or NullLog(),
+            )
+            for url, name in zip(urls, _labels(urls), strict=True)
+        ]
 
     def __repr__(self) -> str:
-        return f"<RpcClient {', '.join(_label(url) for url in self._urls)}>"
+        return f"<RpcClient {', '.join(one.label for one in self._endpoints)}>"
 
     async def close(self) -> None:
+        """Also ends what was still asked when the answer was already clear."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._http.aclose()
 
     async def call(self, method: str, *params: Any) -> Any:
         """The ``result`` of one call. Raises kinds of :class:`~settlement.errors.ChainError`."""
-        [answer] = await self._ask([(method, params)], as_batch=False)
+        [answer] = await self._ask(lambda one: one.ask([(method, params)], as_batch=False))
         if isinstance(answer, ChainError):
             raise answer
         return answer
@@ -64,106 +96,188 @@ class RpcClient:
 
         Never raises for a node's sake. Long batches are cut to what nodes accept.
         """
-        answers: list[Any] = []
-        for start in range(0, len(calls), self._batch_calls_max):
-            part = calls[start : start + self._batch_calls_max]
-            try:
-                answers += await self._ask(part, as_batch=True)
-            except ChainError as error:
-                answers += [error] * len(part)
-        return answers
+        return await self._ask(lambda one: one.batch(calls)) if calls else []
 
-    async def _ask(self, calls: Sequence[Call], *, as_batch: bool) -> list[Any]:
+    async def poll(
+        self,
+        ask: Callable[[Endpoint], Awaitable[T]],
+        is_decided: Callable[[Sequence[T], int], bool] = lambda _, outstanding: outstanding == 0,
+    ) -> list[T]:
+        """What at least a quorum of endpoints answered to the same question, asked at once.
+
+        Ends when ``is_decided`` by the answers and the number still outstanding, or when the rest
+        takes longer than a quorum did. With a quorum of one the best endpoint that answers speaks
+        for all. Raises :class:`NoQuorum` for too few answers; with one endpoint, its own error.
+        """
+        if self.quorum == 1:
+            return [await self._first(ask)]
+        ready, paused = self._split()
+        chosen = ready + paused[: max(0, self.quorum - len(ready))]
+        pending = {self._start(_ballot(ask, one)) for one in chosen}
+        ballots: list[T] = []
+        errors: list[ChainError] = []
+        started_ms, grace_s = self._now_ms(), None
+        while pending and len(ballots) + len(pending) >= self.quorum:
+            if len(ballots) >= self.quorum:
+                if is_decided(ballots, len(pending)):
+                    break
+                grace_s = grace_s or max(GRACE_MS_MIN, self._now_ms() - started_ms) / 1000
+            done, pending = await asyncio.wait(
+                pending, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+            for task in done:
+                answer = task.result()
+                if isinstance(answer, ChainError):
+                    errors.append(answer)
+                else:
+                    ballots.append(answer)
+        if len(ballots) < self.quorum:
+            raise _too_few(self.quorum, ballots, errors)
+        return ballots
+
+    async def broadcast(self, raw: bytes) -> None:
+        """Send a signed transaction to every endpoint; one that takes or knows it is enough.
+
+        The paused ones are left alone unless nobody else takes it. Raises the most hopeful of the
+        errors: one open question keeps the effect open.
+        """
+        errors: list[ChainError] = []
+        for wave in self._split():
+            if errors and not most_hopeful(errors).transient:
+                break
+            pending = {self._start(_send(one, raw)) for one in wave}
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                answers = [task.result() for task in done]
+                if None in answers:
+                    return
+                errors += [answer for answer in answers if answer is not None]
+        raise most_hopeful(errors)
+
+    def rank(self, one: Endpoint) -> float:
+        """The endpoint's score: less is better."""
+        return score_ms(one.health, self._reference(), self._block_ms)
+
+    def endpoints(self) -> list[EndpointHealth]:
+        """Every endpoint as operators see it, in the order of the configuration."""
+        now_ms, reference = self._now_ms(), self._reference()
+        return [
+            EndpointHealth(
+                label=one.label,
+                score_ms=round(score_ms(one.health, reference, self._block_ms)),
+                latency_ms=round(one.health.latency_ms),
+                head=one.health.head,
+                lag_blocks=lag_blocks(one.health, reference),
+                is_paused=endpoints.is_paused(one.health, now_ms),
+                failing_since=_moment(one.health.failing_since_ms, now_ms),
+                last_error=one.health.last_error,
+            )
+            for one in self._endpoints
+        ]
+
+    async def _ask(self, ask: Callable[[Endpoint], Awaitable[list[Any]]]) -> list[Any]:
         """Answers of the first endpoint that has none but lasting errors; else the errors kept."""
         best: list[Any] | None = None
-        for url in list(self._urls):
-            answers = await self._ask_endpoint(url, calls, as_batch)
-            best = (
-                answers
-                if best is None
-                else [_better(*two) for two in zip(best, answers, strict=True)]
-            )
-            if not any(isinstance(a, ChainError) and a.transient for a in answers):
-                self._prefer(url)
+        for one in self._candidates():
+            answers = await ask(one)
+            best = answers if best is None else list(map(_better, best, answers))
+            if not any(isinstance(a, ChainError) and _elsewhere(a) for a in answers):
                 break
         assert best is not None
         return best
 
-    async def _ask_endpoint(self, url: str, calls: Sequence[Call], as_batch: bool) -> list[Any]:
-        requests = [
-            {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
-            for method, params in calls
-        ]
-        try:
-            content = await self._post(url, requests if as_batch else requests[0])
-        except ChainError as error:
-            return [error] * len(requests)
-        return _match(requests, content)
+    async def _first(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
+        errors: list[ChainError] = []
+        for one in self._candidates():
+            answer = await _ballot(ask, one)
+            if not isinstance(answer, ChainError):
+                return answer
+            errors.append(answer)
+            if not _elsewhere(answer):
+                break
+        raise most_hopeful(errors)
 
-    async def _post(self, url: str, payload: Any) -> Any:
-        try:
-            # httpx limits each read; a node that drips bytes needs a limit on the whole.
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._http.post(url, json=payload)
-        except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as problem:
-            raise RpcTimeout(f"{_label(url)} did not answer in time") from problem
-        except (httpx.HTTPError, httpx.InvalidURL) as problem:
-            raise EndpointDown(f"{_label(url)}: {type(problem).__name__}") from problem
-        try:
-            return response.json()
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise _by_status(url, response.status_code) from None
+    def _candidates(self) -> list[Endpoint]:
+        """In the order to ask them; of the paused, only the one whose pause is over first."""
+        ready, paused = self._split()
+        return ready + paused[:1]
 
-    def _prefer(self, url: str) -> None:
-        if self._urls[0] != url:
-            self._urls.remove(url)
-            self._urls.insert(0, url)
+    def _split(self) -> tuple[list[Endpoint], list[Endpoint]]:
+        healths = [one.health for one in self._endpoints]
+        ready, paused = endpoints.split(healths, self._now_ms(), self.quorum, self._block_ms)
+        return [self._endpoints[i] for i in ready], [self._endpoints[i] for i in paused]
 
+    def _reference(self) -> int | None:
+        return reference_head([one.health for one in self._endpoints], self.quorum)
 
-def _match(requests: list[dict[str, Any]], content: Any) -> list[Any]:
-    """Each request's result or error; nodes may answer a batch in any order, or with one error."""
-    if isinstance(content, dict):
-        if len(requests) > 1 or "id" not in content or content["id"] is None:
-            return [_result(content)] * len(requests) if "error" in content else _unclear(requests)
-        content = [content]
-    if not isinstance(content, list):
-        return _unclear(requests)
-    by_id = {one.get("id"): one for one in content if isinstance(one, dict)}
-    return [_result(by_id.get(request["id"])) for request in requests]
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A request goes on when nobody waits for it any more: it tells about its endpoint."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
 
 
-def _result(answer: Any) -> Any:
-    if not isinstance(answer, dict):
-        return UnclearAnswer("the node left a request of the batch unanswered")
-    if answer.get("error") is not None:
-        return translate(answer["error"])
-    if "result" not in answer:
-        return UnclearAnswer("the answer holds neither result nor error")
-    return answer["result"]
+def most_hopeful(errors: Sequence[ChainError]) -> ChainError:
+    """Unknown before refused, what may pass later before what will not; of equals the first."""
+    return min(errors, key=lambda error: (not isinstance(error, ChainUnknown), not error.transient))
 
 
-def _unclear(requests: list[dict[str, Any]]) -> list[Any]:
-    return [UnclearAnswer("the answer is no JSON-RPC")] * len(requests)
+async def _ballot(ask: Callable[[Endpoint], Awaitable[T]], one: Endpoint) -> T | ChainError:
+    """The endpoint's answer, or why it has no say."""
+    try:
+        return await ask(one)
+    except ChainError as error:
+        return error
+    except _MALFORMED as problem:
+        unclear = UnclearAnswer(f"{one.label} answered nonsense: {type(problem).__name__}")
+        unclear.__cause__ = problem
+        return unclear
+
+
+async def _send(one: Endpoint, raw: bytes) -> ChainError | None:
+    try:
+        await one.call("eth_sendRawTransaction", "0x" + raw.hex())
+    except AlreadyKnown:
+        return None
+    except ChainError as error:
+        return error
+    return None
 
 
 def _better(first: Any, second: Any) -> Any:
     """Of two endpoints' answers to one call, the one to go by."""
     if not isinstance(first, ChainError):
         return first
-    if not isinstance(second, ChainError) or not second.transient:
+    if not isinstance(second, ChainError):
         return second
-    return second if isinstance(second, ChainUnknown) else first
+    if not second.transient and not isinstance(second, MethodUnavailable):
+        return second
+    return most_hopeful([first, second])
 
 
-def _by_status(url: str, status: int) -> ChainError:
-    if status == 429:
-        return RateLimited(f"{_label(url)} answered 429")
-    if 200 <= status < 300:
-        return UnclearAnswer(f"{_label(url)} answered something that is no JSON")
-    return EndpointDown(f"{_label(url)} answered {status}")
+def _elsewhere(error: ChainError) -> bool:
+    """Whether another endpoint may answer what this one did not."""
+    return error.transient or isinstance(error, MethodUnavailable)
 
 
-def _label(url: str) -> str:
-    """Host and port alone: the path of a provider's URL is often the key to it."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+def _too_few(quorum: int, ballots: Sequence[Any], errors: Sequence[ChainError]) -> NoQuorum:
+    kinds = ", ".join(sorted({type(error).__name__ for error in errors}))
+    return NoQuorum(f"{quorum} endpoints must answer, {len(ballots)} did ({kinds})")
+
+
+def _labels(urls: Sequence[str]) -> list[str]:
+    """Two URLs of one host are told apart by a number."""
+    names = [label(url) for url in urls]
+    return [
+        name if names.count(name) == 1 else f"{name}#{names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    ]
+
+
+def _moment(then_ms: int | None, now_ms: int) -> datetime | None:
+    if then_ms is None:
+        return None
+    return datetime.now(UTC) - timedelta(milliseconds=now_ms - then_ms)

@@ -139,6 +139,8 @@ def translate(error: Any) -> ChainError:
     if kind is ExecutionReverted:
         data = _revert_data(error)
         return ExecutionReverted(shown, reason=revert_reason(data) or shown, data=data)
+    if kind is RateLimited:
+        return RateLimited(shown, retry_after_ms=_backoff_ms(error))
     return kind(shown)
 
 
@@ -183,6 +185,12 @@ def _members(value: Any, name: str) -> Iterator[Any]:
             yield value[name]
         for member in value.values():
             yield from _members(member, name)
+
+
+def _backoff_ms(error: Any) -> int:
+    """Infura says in the error's data for how long to stay away; 0 when nobody says it."""
+    told = next(_members(error, "backoff_seconds"), 0)
+    return int(told) * 1_000 if str(told).isdecimal() else 0
 
 
 def _revert_data(error: Any) -> bytes:

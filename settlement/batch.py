@@ -66,7 +66,9 @@ class Lane:
     """One signing account of one network, worked by one process at a time.
 
     ``epoch`` grows with every lease; a write under an older one changes nothing. ``next_nonce``
-    is our own count, given out in the transaction that plans a batch.
+    is our own count, given out in the transaction that plans a batch; it began at ``first_nonce``.
+    ``paused_at``: a person wants nothing new planned on it. ``low_since``: its account cannot pay
+    for another transaction.
     """
 
     id: int
@@ -74,6 +76,9 @@ class Lane:
     address: str
     next_nonce: int
     epoch: int
+    first_nonce: int = 0
+    paused_at: datetime | None = None
+    low_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,8 @@ class Batch:
     ``block_*`` and ``mined_ref`` are set while an attempt is in a canonical block.
     ``requested`` is set for ``call`` batches alone, whose ``asset`` is the native coin and whose
     ``root`` is empty. ``cancel_asked_at``: from then on only a self-transfer is signed;
-    ``bump_asked_at``: an operator wants a higher bid than those signed before.
+    ``bump_asked_at``: an operator wants a higher bid than those signed before. ``reminded_at``:
+    when bytes of it were last handed to the network.
     """
 
     id: int
@@ -123,6 +129,7 @@ class Batch:
     requested: RequestedCall | None = None
     cancel_asked_at: datetime | None = None
     bump_asked_at: datetime | None = None
+    reminded_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()
     mined_ref: TxRef | None = None
     block_number: int | None = None

@@ -22,8 +22,11 @@ A tick claims what is due, decides, calls outside and stores the result. Running
 or in two processes changes nothing.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+from settlement.batch import Lane
+from settlement.batching.lease import under_lease
 from settlement.order import Status
 from settlement.ports.bundle import Ports
 from settlement.stages import (
@@ -55,32 +58,45 @@ STAGES: Mapping[Status, str] = {
 
 
 async def settle(ports: Ports) -> int:
-    """One round over every network: follow what was sent, then send what waits."""
-    moved, trouble = 0, None
-    for network in ports.chains:
-        try:
-            moved += await settle_network(ports, network)
-        except Exception as error:
-            # A network in trouble must not keep the others from being settled.
-            trouble = trouble or error
-    if trouble is not None:
-        raise trouble
-    return moved
+    """One round over every free lane of every network, all at the same time.
+
+    A network or a lane in trouble does not keep the others from being settled; the first trouble
+    is raised when all are done.
+    """
+    return await _all(settle_network(ports, network) for network in ports.chains)
 
 
 async def settle_network(ports: Ports, network: str) -> int:
-    """Take a free lane, work it, give it back. A stopped network signs nothing."""
+    """Work what is free of one network."""
+    return await _all(work_lane(ports, lane) for lane in await take_lanes(ports, network))
+
+
+async def take_lanes(ports: Ports, network: str) -> list[Lane]:
+    """This worker's share of the network's free lanes. A stopped network signs nothing."""
     state = await ports.store.network(network)
     if state is None or state.stop_reason is not None:
-        return 0
-    now, lease_ms = ports.clock.now(), ports.policy.lease_ms
-    lane = await ports.store.claim_lane(network, now, lease_ms=lease_ms)
-    if lane is None:
-        return 0
-    try:
-        return await confirm.tick(ports, lane) + await submit.tick(ports, lane)
-    finally:
-        await ports.store.release_lane(lane)
+        return []
+    lease_ms = ports.policy.lane_lease_ms
+    return await ports.store.claim_lanes(
+        network, ports.clock.now(), lease_ms=lease_ms, worker=ports.worker
+    )
+
+
+async def work_lane(ports: Ports, lane: Lane) -> int:
+    """Follow what the lane has sent, then send what waits, and give it back."""
+    return await under_lease(ports, lane, _round(ports, lane))
+
+
+async def _round(ports: Ports, lane: Lane) -> int:
+    return await confirm.tick(ports, lane) + await submit.tick(ports, lane)
+
+
+async def _all(works: Iterable[Awaitable[int]]) -> int:
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return sum(outcome for outcome in outcomes if isinstance(outcome, int))
 
 
 TICKS: Mapping[str, Tick] = {

@@ -12,7 +12,10 @@ class Policy:
     """The engine's own numbers; nothing here depends on a provider or a chain.
 
     ``lease_ms`` bounds how long a frozen worker can hold an order: everything between claim and
-    apply must usually fit. ``review_margin_ms`` is how long before the card's own
+    apply must usually fit. ``lane_lease_ms`` bounds how long it can hold a lane; a live one
+    renews. ``lane_depth`` is how many open batches a lane may have: pools keep only so many of an
+    account. ``sign_patience_ms`` is how long a planned batch that the chain refuses may hold up
+    its lane before it is cancelled. ``review_margin_ms`` is how long before the card's own
     ``capture_before`` a review ends. ``liquidity_patience_ms`` is how long after the quote's
     expiry an authorised order may wait for tokens. ``escrow_poll_ms`` is how often the chain is
     asked what others did to an escrow.
@@ -21,6 +24,9 @@ class Policy:
     claim_limit: int = 200
     concurrency: int = 16
     lease_ms: int = 30_000
+    lane_lease_ms: int = 10_000
+    lane_depth: int = 16
+    sign_patience_ms: int = 10 * 60_000
     poll_ms: int = 2_000
     retry_ms_max: int = 60_000
     review_margin_ms: int = 12 * 3_600_000

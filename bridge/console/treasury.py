@@ -133,7 +133,8 @@ async def _side(desk: Desk, name: str | None) -> AsyncIterator[Side]:
     if name not in deployments:
         raise InvalidInput(f"{name} is not deployed; there is: {', '.join(deployments)}")
     network, deployment = load_network(name), deployments[name]
-    rpc, chain = RpcClient(deployment.rpc_urls), open_chain(network, deployment, {})
+    rpc = RpcClient(deployment.rpc_urls, quorum=deployment.quorum)
+    chain = open_chain(network, deployment, {})
     try:
         yield Side(network, deployment, chain, rpc)
     finally:

@@ -89,7 +89,7 @@ async def ensure_contracts(
         escrow = await _escrow(treasury, known)
     for listed in tokens:
         await treasury.list_demo_dollar(vault, listed.address, DAY_LIMIT_MINOR)
-    deployment = Deployment(name, (url,), vault, tokens, (lane,), escrow)
+    deployment = Deployment(name, (url,), vault, tokens, (lane,), escrow=escrow)
     if deployment != known:
         save_deployment(path, deployment)
     return deployment, is_new

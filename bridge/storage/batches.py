@@ -2,45 +2,30 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 
-from bridge.storage.codec import batch_from, lane_from, plain, token_network_agrees
+from bridge.storage.codec import batch_from, plain, token_network_agrees
 from bridge.storage.conditions import CALL_WAITS, IS_OPEN
 from bridge.storage.database import Part, retrying
+from bridge.storage.lanes import hold, stale
 from bridge.storage.ledger import book_on
 from bridge.storage.orders import apply_on
 from settlement.batch import BATCH, Batch, BatchKind, BatchStatus, Lane
-from settlement.errors import InvariantBroken, StaleLease
+from settlement.errors import InvariantBroken
 from settlement.ledger.accounts import PLATFORM
 from settlement.money import Money
 from settlement.ports.chain import SignedTransaction
 from settlement.ports.store import BatchChange
 from settlement.transitions import Change
 
-_CLAIM_LANE = """
-    WITH free AS (
-        SELECT id FROM lanes
-        WHERE network = $1 AND leased_until <= $2
-        ORDER BY leased_until, id
-        LIMIT 1
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE lanes l SET epoch = l.epoch + 1, leased_until = $3
-    FROM free WHERE l.id = free.id
-    RETURNING l.*
-"""
-
-_RELEASE_LANE = "UPDATE lanes SET leased_until = '-infinity' WHERE id = $1 AND epoch = $2"
-
-# Locks the lane's row, so that a claim waits for the write and the write for a claim.
-_HOLD = "SELECT id FROM lanes WHERE id = $1 AND epoch = $2 FOR UPDATE"
-
 _TAKE_NONCE = """
     UPDATE lanes SET next_nonce = next_nonce + 1
-    WHERE id = $1 AND epoch = $2 AND next_nonce = $3
+    WHERE id = $1 AND epoch = $2 AND next_nonce = $3 AND paused_at IS NULL
+      AND NOT EXISTS (SELECT FROM networks n WHERE n.name = lanes.network
+                      AND (n.stop_reason IS NOT NULL OR n.paused_at IS NOT NULL))
     RETURNING instance
 """
 
@@ -73,6 +58,8 @@ _SIGNED = """
     UPDATE batches SET status = CASE status WHEN 'planned' THEN 'signed' ELSE status END
     WHERE id = $1 AND lane_id = $2 AND status IN ('planned', 'signed', 'sent')
       AND (cancel_asked_at IS NOT NULL) = $3
+      AND NOT EXISTS (SELECT FROM networks n WHERE n.name = batches.network
+                      AND n.stop_reason IS NOT NULL)
     RETURNING id
 """
 
@@ -84,7 +71,8 @@ _STORE_ATTEMPT = """
 """
 
 _SENT = """
-    UPDATE batches SET status = CASE status WHEN 'signed' THEN 'sent' ELSE status END
+    UPDATE batches SET reminded_at = $3,
+        status = CASE status WHEN 'signed' THEN 'sent' ELSE status END
     WHERE id = $1 AND lane_id = $2 AND status IN ('signed', 'sent', 'mined')
     RETURNING id
 """
@@ -149,20 +137,8 @@ def same_nonce(batch: Batch, transaction: SignedTransaction) -> None:
         raise InvariantBroken(f"batch {batch.id} has nonce {batch.nonce}, not {transaction.nonce}")
 
 
-def stale(what: str) -> StaleLease:
-    return StaleLease(f"{what} was taken over or has moved on; nothing was written")
-
-
 class BatchPart(Part):
     """Implements :class:`settlement.ports.store.BatchStore`."""
-
-    async def claim_lane(self, network: str, now: datetime, *, lease_ms: int) -> Lane | None:
-        until = now + timedelta(milliseconds=lease_ms)
-        row = await self.pool.fetchrow(_CLAIM_LANE, network, now, until)
-        return None if row is None else lane_from(row)
-
-    async def release_lane(self, lane: Lane) -> None:
-        await self.pool.execute(_RELEASE_LANE, lane.id, lane.epoch)
 
     async def new_batch_id(self) -> int:
         return int(await self.pool.fetchval("SELECT nextval('batch_ids')"))
@@ -192,7 +168,7 @@ class BatchPart(Part):
         same_nonce(batch, transaction)
         fees = transaction.fees
         async with self.pool.acquire() as connection, connection.transaction():
-            await _hold(connection, lane)
+            await hold(connection, lane)
             if await connection.fetchval(_SIGNED, batch.id, lane.id, cancels) is None:
                 raise stale(f"batch {batch.id}")
             await connection.execute(
@@ -205,8 +181,8 @@ class BatchPart(Part):
         self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
     ) -> None:
         async with self.pool.acquire() as connection, connection.transaction():
-            await _hold(connection, lane)
-            if await connection.fetchval(_SENT, batch.id, lane.id) is None:
+            await hold(connection, lane)
+            if await connection.fetchval(_SENT, batch.id, lane.id, now) is None:
                 raise stale(f"batch {batch.id}")
             marked = await connection.fetchval(_ATTEMPT_SENT, batch.id, transaction.ref, now)
             if marked is None:
@@ -217,7 +193,7 @@ class BatchPart(Part):
 
         async def work() -> None:
             async with self.pool.acquire() as connection, connection.transaction():
-                await _hold(connection, lane)
+                await hold(connection, lane)
                 await _apply(connection, lane, change, after, now)
 
         await retrying(work)
@@ -233,11 +209,6 @@ async def with_attempts(pool: Any, rows: Sequence[Any]) -> list[Batch]:
     for attempt in attempts:
         by_batch.setdefault(attempt["batch_id"], []).append(attempt)
     return [batch_from(row, by_batch.get(row["id"], ()), calls.get(row["id"])) for row in rows]
-
-
-async def _hold(connection: Any, lane: Lane) -> None:
-    if await connection.fetchval(_HOLD, lane.id, lane.epoch) is None:
-        raise stale(f"lane {lane.address}")
 
 
 async def _plan(

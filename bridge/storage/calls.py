@@ -5,6 +5,7 @@ from datetime import datetime
 from bridge.storage.codec import requested_from
 from bridge.storage.conditions import CALL_WAITS, IS_OPEN
 from bridge.storage.database import Part
+from bridge.storage.lanes import hold
 from settlement.batch import Lane, RequestedCall
 
 _REQUEST = """
@@ -46,9 +47,16 @@ class CallPart(Part):
         rows = await self.pool.fetch(_WAITING, lane.network, lane.address, limit)
         return [requested_from(row) for row in rows]
 
-    async def refuse_call(self, call_id: str, reason: str, now: datetime) -> None:
-        await self.pool.execute(_REFUSE, call_id, reason, now)
+    async def refuse_call(self, lane: Lane, call_id: str, reason: str, now: datetime) -> None:
+        async with self.pool.acquire() as connection, connection.transaction():
+            await hold(connection, lane)
+            await connection.execute(_REFUSE, call_id, reason, now)
 
-    async def ask(self, batch_id: int, now: datetime, *, cancel: bool) -> bool:
+    async def ask(
+        self, batch_id: int, now: datetime, *, cancel: bool, lane: Lane | None = None
+    ) -> bool:
         statement = _ASK_CANCEL if cancel else _ASK_BUMP
-        return await self.pool.fetchval(statement, batch_id, now) is not None
+        async with self.pool.acquire() as connection, connection.transaction():
+            if lane is not None:
+                await hold(connection, lane)
+            return await connection.fetchval(statement, batch_id, now) is not None

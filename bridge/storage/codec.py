@@ -132,7 +132,16 @@ def event_from(row: Row) -> StoredEvent:
 
 
 def lane_from(row: Row) -> Lane:
-    return Lane(row["id"], row["network"], row["address"], row["next_nonce"], row["epoch"])
+    return Lane(
+        id=row["id"],
+        network=row["network"],
+        address=row["address"],
+        next_nonce=row["next_nonce"],
+        epoch=row["epoch"],
+        first_nonce=row["first_nonce"],
+        paused_at=row["paused_at"],
+        low_since=row["low_since"],
+    )
 
 
 def attempt_from(row: Row) -> Attempt:
@@ -163,6 +172,7 @@ def batch_from(row: Row, attempts: Iterable[Row], requested: Row | None = None) 
         requested=None if requested is None else requested_from(requested),
         cancel_asked_at=row["cancel_asked_at"],
         bump_asked_at=row["bump_asked_at"],
+        reminded_at=row["reminded_at"],
         attempts=tuple(attempt_from(attempt) for attempt in attempts),
         mined_ref=row["mined_ref"],
         block_number=row["block_number"],
@@ -179,6 +189,8 @@ def network_from(row: Row) -> NetworkState:
         row["stop_reason"],
         row["anchor_number"],
         row["anchor_hash"],
+        row["paused_at"],
+        row["paused_by"],
     )
 
 

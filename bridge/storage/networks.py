@@ -5,7 +5,10 @@ from datetime import datetime
 from bridge.storage.codec import network_from
 from bridge.storage.conditions import IS_OPEN
 from bridge.storage.database import Part
+from bridge.storage.lanes import hold, wake_held
+from settlement.batch import Lane
 from settlement.errors import InvariantBroken
+from settlement.order import HoldReason
 from settlement.ports.chain import ChainIdentity
 from settlement.ports.store import NetworkState
 
@@ -33,11 +36,13 @@ _REGISTER = f"""
 _REGISTER_LANE = """
     WITH known AS (SELECT name, instance FROM networks WHERE name = $1),
     registered AS (
-        INSERT INTO lanes AS l (network, address, instance, next_nonce)
-        SELECT name, $2, instance, $3 FROM known
+        INSERT INTO lanes AS l (network, address, instance, next_nonce, first_nonce)
+        SELECT name, $2, instance, $3, $3 FROM known
         ON CONFLICT (network, address) DO UPDATE SET
             instance = EXCLUDED.instance,
             next_nonce = EXCLUDED.next_nonce,
+            first_nonce = EXCLUDED.first_nonce,
+            low_since = NULL,
             epoch = l.epoch + 1,
             leased_until = '-infinity'
         WHERE l.instance <> EXCLUDED.instance
@@ -49,6 +54,16 @@ _REGISTER_LANE = """
 _STOP = """
     UPDATE networks SET stop_reason = $2, stopped_at = $3
     WHERE name = $1 AND stop_reason IS NULL
+"""
+
+_PAUSE = """
+    UPDATE networks SET paused_at = $2, paused_by = $3
+    WHERE name = $1 AND paused_at IS NULL RETURNING name
+"""
+
+_RESUME = """
+    UPDATE networks SET paused_at = NULL, paused_by = NULL
+    WHERE name = $1 AND paused_at IS NOT NULL RETURNING name
 """
 
 
@@ -67,5 +82,20 @@ class NetworkPart(Part):
         if not await self.pool.fetchval(_REGISTER_LANE, name, address, next_nonce):
             raise InvariantBroken(f"{name} is not registered, so it has no lanes")
 
-    async def stop_network(self, name: str, reason: str, now: datetime) -> None:
-        await self.pool.execute(_STOP, name, reason, now)
+    async def stop_network(
+        self, name: str, reason: str, now: datetime, *, lane: Lane | None = None
+    ) -> None:
+        async with self.pool.acquire() as connection, connection.transaction():
+            if lane is not None:
+                await hold(connection, lane)
+            await connection.execute(_STOP, name, reason, now)
+
+    async def pause_network(self, name: str, now: datetime, *, by: str) -> bool:
+        return await self.pool.fetchval(_PAUSE, name, now, by) is not None
+
+    async def resume_network(self, name: str, now: datetime) -> bool:
+        async with self.pool.acquire() as connection, connection.transaction():
+            resumed = await connection.fetchval(_RESUME, name) is not None
+            if resumed:
+                await wake_held(connection, name, HoldReason.PAUSED, now)
+        return resumed

@@ -8,6 +8,7 @@ from bridge.storage.batches import BatchPart
 from bridge.storage.calls import CallPart
 from bridge.storage.database import open_pool
 from bridge.storage.inbox import InboxPart
+from bridge.storage.lanes import LanePart
 from bridge.storage.ledger import LedgerPart
 from bridge.storage.networks import NetworkPart
 from bridge.storage.orders import OrderPart
@@ -17,7 +18,14 @@ from settlement.ports.store import Store
 
 
 class PostgresStore(
-    AcceptingPart, OrderPart, BatchPart, CallPart, InboxPart, NetworkPart, LedgerPart
+    AcceptingPart,
+    OrderPart,
+    BatchPart,
+    LanePart,
+    CallPart,
+    InboxPart,
+    NetworkPart,
+    LedgerPart,
 ):
     """Implements ``settlement.ports.store.Store`` and ``settlement.ports.accepting``.
 

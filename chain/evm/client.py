@@ -1,22 +1,26 @@
-"""``settlement.ports.chain`` for one EVM network, on any JSON-RPC node."""
+"""``settlement.ports.chain`` for one EVM network, on any JSON-RPC nodes.
 
-import asyncio
+What money depends on is read by quorum (:mod:`chain.evm.reads`); prices, dry runs and estimates
+come from the best endpoint that answers; what is signed goes to all of them.
+"""
+
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from eth_utils.crypto import keccak
 
 from chain.deployment import Deployment
-from chain.errors import AlreadyKnown, GasTooHigh, NonceTooLow
+from chain.endpoints import EndpointHealth
+from chain.errors import GasTooHigh, NonceTooLow
 from chain.evm import escrow, merkle, vault
 from chain.evm.addresses import normalize_address
+from chain.evm.reads import Reads
+from chain.evm.receipts import unwrap
 from chain.evm.transactions import GAS_LIMIT_MAX, Requests
-from chain.finality import final_number
 from chain.network import Network
 from chain.resubmit import market_fees, replacement_fees
 from chain.rpc import RpcClient
 from chain.signers import Eip1559Transaction, EvmSigner
-from settlement.errors import ChainError, ChainUnknown, InvariantBroken
+from settlement.errors import ChainError, InvariantBroken
 from settlement.ids import TxRef
 from settlement.money import Asset
 from settlement.ports.chain import (
@@ -28,8 +32,6 @@ from settlement.ports.chain import (
     Inclusion,
     SignedTransaction,
 )
-
-_BALANCE_OF = keccak(text="balanceOf(address)")[:4]
 
 
 class EvmChain:
@@ -51,6 +53,8 @@ class EvmChain:
         self._signers = signers
         self._contracts = {token.code: token.address for token in deployment.tokens}
         self._swallowing = deployment.contracts
+        self._reads = Reads(rpc, deployment.vault, network.finality_depth_blocks)
+        self.escrows = escrow.EvmEscrowPort(self._reads)
         self._requests = Requests(
             deployment.vault,
             self._swallowing,
@@ -67,36 +71,19 @@ class EvmChain:
         return "0x" + merkle.root(leaves).hex()
 
     async def identity(self) -> ChainIdentity:
-        genesis, code = await asyncio.gather(
-            self.block_hash(0), self._rpc.call("eth_getCode", self._deployment.vault, "latest")
-        )
-        digest = keccak(hexstr=code).hex() if code != "0x" else ""
-        return ChainIdentity(genesis or "", self._deployment.vault, digest)
+        return await self._reads.identity()
 
     async def head(self) -> Head:
-        latest, finalized = _unwrap(
-            await self._rpc.batch(
-                [
-                    ("eth_getBlockByNumber", ("latest", False)),
-                    ("eth_getBlockByNumber", ("finalized", False)),
-                ]
-            )
-        )
-        number = int(latest["number"], 16)
-        tag = int(finalized["number"], 16) if finalized else None
-        final = final_number(number, tag, self._facts.finality_depth_blocks)
-        return Head(number, latest["hash"], final)
+        return await self._reads.head()
 
     async def block_hash(self, number: int) -> str | None:
-        block = await self._rpc.call("eth_getBlockByNumber", hex(number), False)
-        return str(block["hash"]) if block else None
+        return await self._reads.block_hash(number)
 
     async def nonce(self, lane_address: str, block_number: int | None = None) -> int:
-        tag = "latest" if block_number is None else hex(block_number)
-        return int(await self._rpc.call("eth_getTransactionCount", lane_address, tag), 16)
+        return await self._reads.nonce(lane_address, block_number)
 
     async def fees(self) -> Fees:
-        block, tip = _unwrap(
+        block, tip = unwrap(
             await self._rpc.batch(
                 [("eth_getBlockByNumber", ("latest", False)), ("eth_maxPriorityFeePerGas", ())]
             )
@@ -139,60 +126,31 @@ class EvmChain:
         return SignedTransaction(signed.hash, signed.raw, nonce, fees, transaction.gas_limit)
 
     async def send(self, raw: bytes) -> None:
+        """To every endpoint: one that takes or knows the bytes, or knows them mined, is enough."""
         try:
-            await self._rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
-        except AlreadyKnown:
-            return
+            await self._rpc.broadcast(raw)
         except NonceTooLow:
-            ref = "0x" + keccak(raw).hex()
-            if await self._rpc.call("eth_getTransactionReceipt", ref) is None:
+            if not await self._reads.is_mined_anywhere("0x" + keccak(raw).hex()):
                 raise
 
-    async def inclusions(self, refs: Sequence[TxRef]) -> Sequence[Inclusion]:
-        """One batch for the receipts, one for the blocks that they claim to be in."""
-        if not refs:
-            return []
-        receipts = _unwrap(
-            await self._rpc.batch([("eth_getTransactionReceipt", (ref,)) for ref in refs])
-        )
-        mined = [receipt for receipt in receipts if receipt]
-        numbers = sorted({receipt["blockNumber"] for receipt in mined})
-        blocks = _unwrap(
-            await self._rpc.batch([("eth_getBlockByNumber", (n, False)) for n in numbers])
-        )
-        canonical = {n: b["hash"] for n, b in zip(numbers, blocks, strict=True) if b}
-        return [
-            self._inclusion(receipt)
-            for receipt in mined
-            if canonical.get(receipt["blockNumber"]) == receipt["blockHash"]
-        ]
+    async def inclusions(
+        self, refs: Sequence[TxRef], *, complete: bool = False
+    ) -> Sequence[Inclusion]:
+        return await self._reads.inclusions(refs, complete=complete)
 
     async def batch_recorded(self, batch_id: int) -> bool:
-        data = "0x" + vault.batch_root_data(batch_id).hex()
-        call = {"to": self._deployment.vault, "data": data}
-        return int(await self._rpc.call("eth_call", call, "latest"), 16) != 0
+        return await self._reads.batch_recorded(batch_id)
 
     async def balance(self, asset: Asset, address: str) -> int:
-        if asset == self.native:
-            return int(await self._rpc.call("eth_getBalance", address, "latest"), 16)
-        data = "0x" + _BALANCE_OF.hex() + address[2:].lower().rjust(64, "0")
-        call = {"to": self._contract(asset), "data": data}
-        return int(await self._rpc.call("eth_call", call, "latest"), 16)
+        contract = None if asset == self.native else self._contract(asset)
+        return await self._reads.balance(contract, address)
+
+    def endpoints(self) -> list[EndpointHealth]:
+        """The nodes' health, for operators: in the order of the configuration, no credentials."""
+        return self._rpc.endpoints()
 
     async def close(self) -> None:
         await self._rpc.close()
-
-    def _inclusion(self, receipt: Mapping[str, Any]) -> Inclusion:
-        result = vault.outcome(receipt, self._deployment.vault)
-        return Inclusion(
-            ref=receipt["transactionHash"],
-            block_number=int(receipt["blockNumber"], 16),
-            block_hash=receipt["blockHash"],
-            succeeded=result.paid,
-            skipped=result.skipped,
-            fee_paid_wei=int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16),
-            executed=int(receipt["status"], 16) == 1,
-        )
 
     def _contract(self, asset: Asset) -> str:
         if asset == self.native:
@@ -211,11 +169,3 @@ def _explain(error: ChainError) -> ChainError:
     """A revert in the words of the contract that said no."""
     named = vault.explain(error)
     return escrow.explain(error) if named is error else named
-
-
-def _unwrap(answers: Sequence[Any]) -> Sequence[Any]:
-    """An error in a batch means that we do not know: never an absent block or receipt."""
-    for answer in answers:
-        if isinstance(answer, ChainError):
-            raise answer if answer.transient else ChainUnknown(str(answer)) from answer
-    return answers

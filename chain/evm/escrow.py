@@ -15,10 +15,8 @@ from chain.artifacts import load_artifact
 from chain.errors import ExecutionReverted
 from chain.evm.addresses import normalize_address
 from chain.evm.merkle import order_hash
+from chain.evm.reads import Reads
 from chain.evm.typed_data import Domain, described, domain_type, signer_of
-from chain.finality import final_number
-from chain.network import Network
-from chain.rpc import RpcClient
 from settlement.errors import ChainError, ChainRefused, ChainUnknown, InvariantBroken
 from settlement.escrow import (
     Attestation,
@@ -105,29 +103,28 @@ class EvmEscrows:
 
 
 class EvmEscrowPort:
-    """``settlement.ports.escrow.EscrowPort`` on any JSON-RPC node."""
+    """``settlement.ports.escrow.EscrowPort`` on any JSON-RPC nodes."""
 
-    def __init__(self, network: Network, rpc: RpcClient) -> None:
-        self._network = network
-        self._rpc = rpc
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
 
     def call(self, terms: Terms, what: What) -> ContractCall:
         return ContractCall(terms.contract, call_data(terms, what))
 
     async def on_chain(self, escrow: Escrow) -> OnChain:
-        block = await self._final_block()
-        data = "0x" + (_selector("state(bytes32)") + bytes.fromhex(escrow.ref[2:])).hex()
-        call = {"to": escrow.terms.contract, "data": data}
-        answer = bytes.fromhex(str(await self._rpc.call("eth_call", call, block["number"]))[2:])
+        number = (await self._reads.head()).final_number
+        if number < 0:
+            raise ChainUnknown("no block is final yet")
+        data = _selector("state(bytes32)") + _bytes(escrow.ref)
+        time, answer = await self._reads.answer_at(number, escrow.terms.contract, data)
         if len(answer) != 4 * 32:
             raise ChainUnknown(f"there is no escrow contract at {escrow.terms.contract}")
         released, refunded, disputed_at, ended = decode(
             ["uint128", "uint128", "uint64", "bool"], answer
         )
-        time = _moment(int(block["timestamp"], 16))
         disputed = _moment(disputed_at) if disputed_at else None
         return OnChain(
-            block_number=int(block["number"], 16),
+            block_number=number,
             time=time,
             released_minor=released,
             refunded_minor=refunded,
@@ -135,27 +132,6 @@ class EvmEscrowPort:
             dispute_open=disputed is not None and time < disputed + _RESOLVE_TIME,
             ended=ended,
         )
-
-    async def _final_block(self) -> Mapping[str, Any]:
-        """Number and time of the newest block that will not be reorganised away."""
-        latest, finalized = await self._rpc.batch(
-            [
-                ("eth_getBlockByNumber", ("latest", False)),
-                ("eth_getBlockByNumber", ("finalized", False)),
-            ]
-        )
-        for answer in (latest, finalized):
-            if isinstance(answer, ChainError):
-                raise answer if answer.transient else ChainUnknown(str(answer)) from answer
-        tag = int(finalized["number"], 16) if finalized else None
-        number = final_number(int(latest["number"], 16), tag, self._network.finality_depth_blocks)
-        if number < 0:
-            raise ChainUnknown("no block is final yet")
-        block = await self._rpc.call("eth_getBlockByNumber", hex(number), False)
-        if not block:
-            raise ChainUnknown(f"block {number} is not known here")
-        found: Mapping[str, Any] = block
-        return found
 
 
 def call_data(terms: Terms, what: What) -> bytes:

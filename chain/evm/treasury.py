@@ -16,8 +16,9 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from chain.artifacts import load_artifact
-from chain.errors import AlreadyKnown, NonceTooLow
+from chain.errors import NonceTooLow
 from chain.evm import vault
+from chain.evm.receipts import is_mined_anywhere, receipts_by_quorum
 from chain.network import Network
 from chain.resubmit import market_fees
 from chain.rpc import RpcClient
@@ -151,11 +152,9 @@ class Treasury:
         """
         ref = "0x" + keccak(raw).hex()
         try:
-            await self._rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
-        except AlreadyKnown:
-            pass
+            await self._rpc.broadcast(raw)
         except NonceTooLow:
-            if await self._rpc.call("eth_getTransactionReceipt", ref) is None:
+            if not await is_mined_anywhere(self._rpc, ref):
                 raise
         receipt = await self._receipt(ref, limit_s)
         if int(receipt["status"], 16) != 1:
@@ -165,9 +164,9 @@ class Treasury:
     async def _receipt(self, ref: str, limit_s: float) -> dict[str, Any]:
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
-            receipt: dict[str, Any] | None = await self._rpc.call("eth_getTransactionReceipt", ref)
-            if receipt is not None:
-                return receipt
+            found = await receipts_by_quorum(self._rpc, [ref])
+            if ref in found:
+                return found[ref]
             await asyncio.sleep(_POLL_S)
         raise ChainUnknown(f"transaction {ref} was not mined within {limit_s:g} s")
 

@@ -29,7 +29,8 @@ class AnvilOptions:
     ``block_time_s``: ``None`` mines each transaction at once. ``finality_interval_s``: how often an
     empty block is mined while a transaction is not final yet; ``None`` never (tests of finality
     mine for themselves). ``preserve_historical_states`` answers state queries about old blocks
-    after a restart, at about 80 kB of state file per block. ``binary`` names an anvil instead of
+    after a restart, at about 80 kB of state file per block. ``block_gas_limit`` ``None`` is anvil's
+    own 30 million. ``binary`` names an anvil instead of
     the one that :func:`find_anvil` finds.
     """
 
@@ -40,6 +41,7 @@ class AnvilOptions:
     state_interval_s: int = 1
     preserve_historical_states: bool = False
     tx_gas_limit: bool = True
+    block_gas_limit: int | None = None
     binary: Path | None = None
 
 
@@ -135,6 +137,8 @@ def _command(
         command += ["--block-time", str(options.block_time_s)]
     if options.preserve_historical_states:
         command.append("--preserve-historical-states")
+    if options.block_gas_limit is not None:
+        command += ["--gas-limit", str(options.block_gas_limit)]
     if options.tx_gas_limit:
         command.append("--enable-tx-gas-limit")
     return command

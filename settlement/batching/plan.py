@@ -58,7 +58,7 @@ async def _plan_call(ports: Ports, chain: ChainPort, lane: Lane, requested: Requ
     except ChainError as error:
         ports.log.warning("call_not_planned", call_id=requested.id, error=str(error))
         if isinstance(error, ChainRefused) and not error.transient:
-            await ports.store.refuse_call(requested.id, str(error), now)
+            await ports.store.refuse_call(lane, requested.id, str(error), now)
         return lane
     batch = Batch(
         id=await ports.store.new_batch_id(),
@@ -83,7 +83,7 @@ async def _check_nonce(ports: Ports, chain: ChainPort, lane: Lane) -> None:
     on_chain = await chain.nonce(lane.address)
     if on_chain > lane.next_nonce:
         reason = f"lane {lane.address}: the chain is at nonce {on_chain}, we at {lane.next_nonce}"
-        await ports.store.stop_network(lane.network, reason, ports.clock.now())
+        await ports.store.stop_network(lane.network, reason, ports.clock.now(), lane=lane)
         raise NetworkStopped(reason)
 
 

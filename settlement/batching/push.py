@@ -44,6 +44,6 @@ async def _sign(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch) -> Sig
     except ChainRefused:
         if batch.kind is BatchKind.PAYOUT and await chain.batch_recorded(batch.id):
             reason = f"the vault holds batch {batch.id}, which we never signed"
-            await ports.store.stop_network(lane.network, reason, ports.clock.now())
+            await ports.store.stop_network(lane.network, reason, ports.clock.now(), lane=lane)
             raise NetworkStopped(reason) from None
         raise

@@ -84,12 +84,13 @@ async def _check_nonce_is_ours(
     try:
         if await chain.nonce(lane.address, head.final_number) <= batch.nonce:
             return
-        if await chain.inclusions([a.transaction.ref for a in batch.attempts]):
+        refs = [a.transaction.ref for a in batch.attempts]
+        if await chain.inclusions(refs, complete=True):
             return
     except ChainError as error:
         ports.log.warning("nonce_unknown", batch_id=batch.id, error=str(error))
         return
     reason = f"lane {lane.address}: nonce {batch.nonce} of batch {batch.id} was used by another"
-    await ports.store.stop_network(lane.network, reason, ports.clock.now())
+    await ports.store.stop_network(lane.network, reason, ports.clock.now(), lane=lane)
     ports.log.error("network_stopped", network=lane.network, reason=reason)
     raise NetworkStopped(reason)

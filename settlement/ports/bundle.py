@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from settlement.errors import InvariantBroken
+from settlement.ids import new_id
 from settlement.ports.chain import ChainPort
 from settlement.ports.clock import Clock
 from settlement.ports.escrow import EscrowPort
@@ -24,7 +25,10 @@ R = TypeVar("R")
 @dataclass(frozen=True, slots=True)
 class Ports:
     """``chains`` maps a network's name to its adapter, ``escrows`` those that have an escrow
-    contract. Nothing else reaches outside."""
+    contract. Nothing else reaches outside.
+
+    ``worker`` names this process among those that share the lanes.
+    """
 
     store: Store
     payment: PaymentPort
@@ -34,6 +38,7 @@ class Ports:
     clock: Clock
     policy: Policy = field(default_factory=Policy)
     log: Log = field(default_factory=NullLog)
+    worker: str = field(default_factory=lambda: new_id("wrk"))
     escrows: Mapping[str, EscrowPort] = field(default_factory=dict)
 
 

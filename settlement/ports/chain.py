@@ -164,8 +164,14 @@ class ChainPort(Protocol):
         """Hand the bytes to the network; already known or already mined is success."""
         ...
 
-    async def inclusions(self, refs: Sequence[TxRef]) -> Sequence[Inclusion]:
-        """Those of ``refs`` that are in a canonical block, each read with that block's hash."""
+    async def inclusions(
+        self, refs: Sequence[TxRef], *, complete: bool = False
+    ) -> Sequence[Inclusion]:
+        """Those of ``refs`` that are in a canonical block, each read with that block's hash.
+
+        One that is left out proves nothing: nodes lag. With ``complete`` what is left out is in no
+        block that any node which answered knows; raises ``ChainUnknown`` where they differ.
+        """
         ...
 
     async def batch_recorded(self, batch_id: int) -> bool:

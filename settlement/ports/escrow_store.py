@@ -43,6 +43,10 @@ class EscrowStore(Protocol):
         """How the call stands; ``None``: it was never requested."""
         ...
 
+    async def withdraw_call(self, call_id: str, reason: str, now: datetime) -> None:
+        """Take the call back, unless a lane has planned it."""
+        ...
+
     async def batch_outcome(self, batch_id: int) -> CallOutcome | None:
         """The same of a batch that pays orders."""
         ...

@@ -97,15 +97,83 @@ class BatchChange:
     platform_bookings: tuple[Booking, ...] = ()
 
 
-class BatchStore(Protocol):
-    async def claim_lane(self, network: str, now: datetime, *, lease_ms: int) -> Lane | None:
-        """Take or renew a free lane of the network: ``epoch + 1``. ``None``: all are held."""
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """A lane as operators see it. ``leased_until``: in the past, or ``None``, when it is free."""
+
+    lane: Lane
+    holder: str | None
+    leased_until: datetime | None
+    paused_by: str | None
+
+
+class LaneStore(Protocol):
+    async def claim_lanes(
+        self, network: str, now: datetime, *, lease_ms: int, worker: str
+    ) -> list[Lane]:
+        """Take ``worker``'s share of the network's free lanes, each with ``epoch + 1``.
+
+        All workers seen within ``lease_ms`` have an equal part, rounded up; what one of them
+        holds already counts.
+        """
+        ...
+
+    async def renew_lane(self, lane: Lane, now: datetime, *, lease_ms: int) -> bool:
+        """Prolong the lease; ``False``: the epoch is stale, somebody else works the lane."""
         ...
 
     async def release_lane(self, lane: Lane) -> None:
         """Give the lane back before its lease ends; no effect under a stale epoch."""
         ...
 
+    async def leave_lanes(self, worker: str) -> None:
+        """The worker ends: the others' shares grow at once."""
+        ...
+
+    async def lanes(self, network: str) -> list[LaneState]:
+        """All lanes of the network, oldest first."""
+        ...
+
+    async def taken_nonces(self, lane: Lane, since: int) -> list[int]:
+        """Nonces from ``since`` on that a batch of this chain holds or has used up, ascending.
+
+        A batch that was cancelled without a block has used up nothing.
+        """
+        ...
+
+    async def count_from(self, lane: Lane, nonce: int) -> None:
+        """Give out ``nonce`` next; ``lane.next_nonce`` is what was read.
+
+        Raises :class:`~settlement.errors.StaleLease` when epoch or count have moved, and
+        :class:`~settlement.errors.InvariantBroken` when a batch has taken that nonce or a later
+        one.
+        """
+        ...
+
+    async def fill_gap(self, lane: Lane, batch: Batch) -> None:
+        """Store a batch that pays nobody at a nonce below ``next_nonce`` that no batch has taken.
+
+        It is to be cancelled from the start. Raises :class:`~settlement.errors.StaleLease`.
+        """
+        ...
+
+    async def mark_low(self, lane: Lane, low: bool, now: datetime) -> bool:
+        """Whether the lane's account can pay for another transaction; ``True``: that is news.
+
+        When it can again, orders held for ``liquidity`` are due at once. No effect under a stale
+        epoch.
+        """
+        ...
+
+    async def pause_lane(self, network: str, address: str, now: datetime, *, by: str) -> bool:
+        """Plan nothing new on the lane; what was sent is followed. ``False``: was paused already,
+        or there is no such lane."""
+        ...
+
+    async def resume_lane(self, network: str, address: str, now: datetime) -> bool: ...
+
+
+class BatchStore(LaneStore, Protocol):
     async def new_batch_id(self) -> int:
         """From a database sequence: never reused, gaps are fine."""
         ...
@@ -114,7 +182,7 @@ class BatchStore(Protocol):
         """Store a planned batch, take the lane's next nonce and bind the orders: all or nothing.
 
         Raises :class:`~settlement.errors.StaleLease` when the lane's epoch or nonce, or any
-        order's guard, no longer matches.
+        order's guard, no longer matches, and when network or lane were stopped or paused.
         """
         ...
 
@@ -133,8 +201,9 @@ class BatchStore(Protocol):
     ) -> None:
         """Store signed bytes before they are sent; ``planned`` becomes ``signed``.
 
-        Raises :class:`~settlement.errors.StaleLease`: also when the batch is to be cancelled
-        and these bytes do not, since that was asked for after it was read.
+        Raises :class:`~settlement.errors.StaleLease`: also when the network was stopped, and when
+        the batch is to be cancelled and these bytes do not, since that was asked for after it was
+        read.
         """
         ...
 
@@ -152,12 +221,18 @@ class BatchStore(Protocol):
         """Calls of the lane's account that are in no batch and were not refused, oldest first."""
         ...
 
-    async def refuse_call(self, call_id: str, reason: str, now: datetime) -> None:
-        """The chain would never take it; it is not planned any more."""
+    async def refuse_call(self, lane: Lane, call_id: str, reason: str, now: datetime) -> None:
+        """The chain would never take it; it is not planned any more. Raises ``StaleLease``."""
         ...
 
-    async def ask(self, batch_id: int, now: datetime, *, cancel: bool) -> bool:
-        """Ask for a cancellation, or else for a higher bid; ``False``: the batch is not open."""
+    async def ask(
+        self, batch_id: int, now: datetime, *, cancel: bool, lane: Lane | None = None
+    ) -> bool:
+        """Ask for a cancellation, or else for a higher bid; ``False``: the batch is not open.
+
+        People ask at any time; a worker that asks says under which ``lane``'s lease
+        (raises :class:`~settlement.errors.StaleLease`).
+        """
         ...
 
     async def apply_batch(self, lane: Lane, change: BatchChange, now: datetime) -> None:
@@ -202,6 +277,7 @@ class InboxStore(Protocol):
 @dataclass(frozen=True, slots=True)
 class NetworkState:
     """What we know about a network. ``stop_reason`` set: nothing is signed until a person acts.
+    ``paused_at`` set: a person wants nothing new planned; what was sent is followed.
 
     ``anchor_*`` is the newest final block that decided a batch: a chain that no longer has it is
     not the chain that was paid on.
@@ -213,6 +289,8 @@ class NetworkState:
     stop_reason: str | None
     anchor_number: int | None
     anchor_hash: str | None
+    paused_at: datetime | None = None
+    paused_by: str | None = None
 
 
 class NetworkStore(Protocol):
@@ -229,7 +307,25 @@ class NetworkStore(Protocol):
         """Add a lane, or reset its nonce for a new chain instance."""
         ...
 
-    async def stop_network(self, name: str, reason: str, now: datetime) -> None: ...
+    async def stop_network(
+        self, name: str, reason: str, now: datetime, *, lane: Lane | None = None
+    ) -> None:
+        """Nothing is signed any more until a person acts; the first reason stays.
+
+        What was found out while working a ``lane`` counts only under its lease: somebody who
+        woke late compares the chain with what we knew long ago. Raises
+        :class:`~settlement.errors.StaleLease`.
+        """
+        ...
+
+    async def pause_network(self, name: str, now: datetime, *, by: str) -> bool:
+        """Plan nothing new; what was sent is followed. ``False``: was paused already, or there is
+        no such network."""
+        ...
+
+    async def resume_network(self, name: str, now: datetime) -> bool:
+        """Orders that were held for it are due at once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

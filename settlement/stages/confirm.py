@@ -88,7 +88,7 @@ async def _is_recorded(chain: ChainPort, batch: Batch) -> bool:
 
 
 async def _stop(ports: Ports, lane: Lane, reason: str) -> NoReturn:
-    await ports.store.stop_network(lane.network, reason, ports.clock.now())
+    await ports.store.stop_network(lane.network, reason, ports.clock.now(), lane=lane)
     ports.log.error("network_stopped", network=lane.network, reason=reason)
     raise NetworkStopped(reason)
 

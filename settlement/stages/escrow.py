@@ -98,7 +98,7 @@ async def _watch(
         parties = acting_for(escrow, action.what)
         if parties and await ports.screening.vetoed(escrow.network, parties):
             # No effect when a lane was faster; the next look tells which it was.
-            await ports.store.refuse_call(action.call_id, WITHDRAWN, now)
+            await ports.store.withdraw_call(action.call_id, WITHDRAWN, now)
             return wait(escrow, now)
     return wait(escrow, after(now, ports.policy.poll_ms))
 

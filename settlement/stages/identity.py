@@ -75,7 +75,7 @@ async def start_over(
                 await ports.store.book(tenant_id, key, booking, now)
     for escrow in await ports.store.escrows_in(state.name, HOLDING):
         if escrow.submitted is not None:
-            await ports.store.refuse_call(escrow.submitted.call_id, "chain_replaced", now)
+            await ports.store.withdraw_call(escrow.submitted.call_id, "chain_replaced", now)
         await ports.store.apply_escrow(chain_gone(escrow, now))
     await ports.store.register_network(state.name, identity, now)
     return orders

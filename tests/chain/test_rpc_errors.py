@@ -55,7 +55,7 @@ def test_every_kind_of_error_answers_whether_to_try_again() -> None:
     """``transient`` is stated for each type, and unknown is always transient."""
     transient = {
         "RpcTimeout", "EndpointDown", "RateLimited", "UnclearAnswer", "NonceTooHigh",
-        "Underpriced", "FeeCapBelowBase", "EndpointFeeCap", "PoolFull", "OutOfRange",
+        "Underpriced", "FeeCapBelowBase", "EndpointFeeCap", "PoolFull", "OutOfRange", "NoQuorum",
     }  # fmt: skip
     kinds = {
         name: kind

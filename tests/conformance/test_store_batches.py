@@ -43,22 +43,21 @@ async def test_a_lane_has_one_holder(scene: Scene) -> None:
     """Eight workers want the only lane: one gets it."""
     await scene.store.register_network("local", IDENTITY, NOW)
     await scene.store.register_lane("local", "0xlane", 0)
-    claims = [scene.store.claim_lane("local", NOW, lease_ms=60_000) for _ in range(8)]
-    held = [lane for lane in await asyncio.gather(*claims) if lane is not None]
+    claims = [scene.claims(worker=f"w{n}") for n in range(8)]
+    held = [lane for lanes in await asyncio.gather(*claims) for lane in lanes]
     assert len(held) == 1
-    assert await scene.store.claim_lane("base", NOW, lease_ms=60_000) is None
+    assert await scene.store.claim_lanes("base", NOW, lease_ms=60_000, worker="w1") == []
 
 
 async def test_a_plan_under_a_stale_lease_writes_nothing(scene: Scene) -> None:
     """The lane was taken over in between: no batch, no nonce, no submitted order."""
     lane = await scene.lane()
     order = await scene.captured()
-    taken = await scene.store.claim_lane("local", after(61), lease_ms=60_000)
+    taken = await scene.claim(after(61))
     with pytest.raises(StaleLease):
         await scene.store.plan(lane, await scene.batch(lane, [order]), [submit(order)])
     assert await scene.store.open_batches(taken) == []
     assert await scene.store.get(order.id) == order
-    assert taken is not None
     assert (taken.next_nonce, taken.epoch) == (lane.next_nonce, lane.epoch + 1)
 
 
@@ -126,7 +125,7 @@ async def test_a_plan_binds_its_orders_in_place(scene: Scene) -> None:
 async def test_signed_bytes_are_not_stored_under_a_stale_lease(scene: Scene) -> None:
     """Nor marked sent, nor applied, nor does the release free another's lane."""
     lane, batch, _ = await planned(scene)
-    owner = await scene.store.claim_lane("local", after(61), lease_ms=60_000)
+    owner = await scene.claim(after(61))
     for write in (
         scene.store.store_attempt(lane, batch, signed(7), NOW),
         scene.store.mark_sent(lane, batch, signed(7), NOW),
@@ -135,7 +134,7 @@ async def test_signed_bytes_are_not_stored_under_a_stale_lease(scene: Scene) -> 
         with pytest.raises(StaleLease):
             await write
     await scene.store.release_lane(lane)
-    assert await scene.store.claim_lane("local", after(62), lease_ms=1) is None
+    assert await scene.claims(after(62)) == []
     assert await scene.store.open_batches(owner) == [batch]
 
 
@@ -245,8 +244,7 @@ async def test_a_released_lane_is_free_at_once(scene: Scene) -> None:
     """With its nonce count and a new epoch."""
     lane = await scene.lane()
     await scene.store.release_lane(lane)
-    again = await scene.store.claim_lane("local", NOW, lease_ms=1_000)
-    assert again is not None
+    again = await scene.claim()
     assert (again.id, again.epoch, again.next_nonce) == (lane.id, lane.epoch + 1, 7)
 
 
@@ -254,8 +252,7 @@ async def test_registering_a_lane_again_keeps_our_own_nonce_count(scene: Scene) 
     """On the same chain instance a node's answer never overrules what we have given out."""
     lane, _batch, _ = await planned(scene)
     await scene.store.register_lane("local", lane.address, 3)
-    again = await scene.store.claim_lane("local", after(61), lease_ms=1_000)
-    assert again is not None
+    again = await scene.claim(after(61))
     assert again.next_nonce == 8
 
 
@@ -269,8 +266,7 @@ async def test_a_new_chain_instance_resets_lanes_and_ends_old_leases(scene: Scen
     assert (state.instance, state.identity, state.anchor_hash) == (2, other, None)
     with pytest.raises(StaleLease):
         await scene.store.apply_batch(lane, BatchChange(batch, B.FINAL), NOW)
-    fresh = await scene.store.claim_lane("local", after(5), lease_ms=1_000)
-    assert fresh is not None
+    fresh = await scene.claim(after(5))
     assert fresh.next_nonce == 0
 
 
@@ -279,7 +275,7 @@ async def test_a_replaced_chain_takes_its_open_batches_with_it(scene: Scene) -> 
     lane, batch, _ = await mined(scene)
     await scene.store.register_network("local", IDENTITY, after(5))
     await scene.store.register_lane("local", lane.address, 0)
-    fresh = await scene.store.claim_lane("local", after(5), lease_ms=1_000)
+    fresh = await scene.claim(after(5))
     assert await scene.store.open_batches(fresh) == []
     with pytest.raises(StaleLease):
         await scene.store.apply_batch(fresh, BatchChange(batch, B.FINAL), NOW)

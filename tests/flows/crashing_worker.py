@@ -48,7 +48,8 @@ def crash_after(ports: Ports, point: str) -> Ports:
 
 async def main(point: str | None) -> None:
     settings = load()
-    policy = Policy(lease_ms=int(os.environ.get("LEASE_MS", "1000")), poll_ms=250)
+    lease_ms = int(os.environ.get("LEASE_MS", "1000"))
+    policy = Policy(lease_ms=lease_ms, lane_lease_ms=lease_ms, poll_ms=250)
     async with open_ports(settings, policy=policy) as ports:
         wake = await open_wake(database_url(settings))
         worker = Worker(crash_after(ports, point) if point else ports, wake, tick_ms=100, sweep_s=1)

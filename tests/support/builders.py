@@ -118,9 +118,21 @@ class Scene:
         if await self.store.network(self.network) is None:
             await self.store.register_network(self.network, IDENTITY, NOW)
         await self.store.register_lane(self.network, address, nonce)
-        lane: Lane | None = await self.store.claim_lane(self.network, NOW, lease_ms=60_000)
-        assert lane is not None
+        return await self.claim()
+
+    async def claim(self, now: datetime = NOW, *, worker: str = "another", s: int = 60) -> Lane:
+        """The lane that ``worker`` gets; there must be exactly one for it."""
+        [lane] = await self.claims(now, worker=worker, s=s)
         return lane
+
+    async def claims(
+        self, now: datetime = NOW, *, worker: str = "another", s: int = 60
+    ) -> list[Lane]:
+        """All lanes that ``worker`` gets, for ``s`` seconds."""
+        lanes: list[Lane] = await self.store.claim_lanes(
+            self.network, now, lease_ms=s * 1_000, worker=worker
+        )
+        return lanes
 
     async def batch(self, lane: Lane, orders: Sequence[Order], **changes: Any) -> Batch:
         """A batch over ``orders``, not stored yet."""

@@ -1,17 +1,18 @@
-"""Batches, lanes and networks in memory."""
+"""Batches and requested calls in memory."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.storage.batches import DECIDED, batch_moves, bound, same_nonce, stale
-from bridge.storage.memory.orders import OrderPart
-from bridge.storage.memory.state import CallRow, LaneRow, after_ms
+from bridge.storage.batches import DECIDED, batch_moves, bound, same_nonce
+from bridge.storage.lanes import stale
+from bridge.storage.memory.lanes import LanePart
+from bridge.storage.memory.state import CallRow
 from settlement.batch import OPEN, Attempt, Batch, BatchStatus, Lane, RequestedCall
 from settlement.errors import InvariantBroken
 from settlement.ledger.accounts import PLATFORM
-from settlement.ports.chain import ChainIdentity, SignedTransaction
-from settlement.ports.store import BatchChange, NetworkState
+from settlement.ports.chain import SignedTransaction
+from settlement.ports.store import BatchChange
 from settlement.transitions import Change
 
 _B = BatchStatus
@@ -19,27 +20,8 @@ _SIGNABLE = frozenset({_B.PLANNED, _B.SIGNED, _B.SENT})
 _SENDABLE = frozenset({_B.SIGNED, _B.SENT, _B.MINED})
 
 
-class BatchPart(OrderPart):
-    """Implements ``BatchStore`` and ``NetworkStore`` of :mod:`settlement.ports.store`."""
-
-    async def claim_lane(self, network: str, now: datetime, *, lease_ms: int) -> Lane | None:
-        free = [
-            row
-            for row in self.tables.lanes.values()
-            if row.lane.network == network and (row.leased_until is None or row.leased_until <= now)
-        ]
-        if not free:
-            return None
-        row = min(free, key=lambda r: (r.leased_until is not None, r.leased_until, r.lane.id))
-        lane = replace(row.lane, epoch=row.lane.epoch + 1)
-        until = after_ms(now, lease_ms)
-        self.tables.lanes[lane.id] = replace(row, lane=lane, leased_until=until)
-        return lane
-
-    async def release_lane(self, lane: Lane) -> None:
-        row = self.tables.lanes.get(lane.id)
-        if row is not None and row.lane.epoch == lane.epoch:
-            self.tables.lanes[lane.id] = replace(row, leased_until=None)
+class BatchPart(LanePart):
+    """Implements the rest of :class:`settlement.ports.store.BatchStore`."""
 
     async def new_batch_id(self) -> int:
         self._batch_ids += 1
@@ -48,8 +30,9 @@ class BatchPart(OrderPart):
     async def plan(self, lane: Lane, batch: Batch, orders: Sequence[Change]) -> None:
         changes = bound(batch, orders)
         with self.transaction() as tables:
-            row = self._hold(lane)
-            if row.lane.next_nonce != batch.nonce or batch.lane_id != lane.id:
+            row = self.held(lane)
+            moved = row.lane.next_nonce != batch.nonce or batch.lane_id != lane.id
+            if moved or not self.may_plan(row):
                 raise stale(f"lane {lane.address}")
             if batch.id in tables.batches:
                 raise InvariantBroken(f"batch {batch.id} exists")
@@ -76,9 +59,10 @@ class BatchPart(OrderPart):
         cancels: bool = False,
     ) -> None:
         same_nonce(batch, transaction)
-        self._hold(lane)
+        self.held(lane)
         stored = self._in(batch, lane, _SIGNABLE)
-        if (stored.cancel_asked_at is not None) is not cancels:
+        stopped = self.tables.networks[lane.network].stop_reason is not None
+        if stopped or (stored.cancel_asked_at is not None) is not cancels:
             raise stale(f"batch {batch.id}")
         status = _B.SIGNED if stored.status is _B.PLANNED else stored.status
         attempts = stored.attempts
@@ -89,7 +73,7 @@ class BatchPart(OrderPart):
     async def mark_sent(
         self, lane: Lane, batch: Batch, transaction: SignedTransaction, now: datetime
     ) -> None:
-        self._hold(lane)
+        self.held(lane)
         stored = self._in(batch, lane, _SENDABLE)
         if transaction.ref not in [attempt.transaction.ref for attempt in stored.attempts]:
             raise InvariantBroken(f"batch {batch.id}: sent bytes that were never stored")
@@ -100,7 +84,9 @@ class BatchPart(OrderPart):
             for attempt in stored.attempts
         )
         status = _B.SENT if stored.status is _B.SIGNED else stored.status
-        self.tables.batches[batch.id] = replace(stored, status=status, attempts=attempts)
+        self.tables.batches[batch.id] = replace(
+            stored, status=status, attempts=attempts, reminded_at=now
+        )
 
     async def request_call(self, requested: RequestedCall, now: datetime) -> bool:
         if requested.id in self.tables.calls:
@@ -118,7 +104,8 @@ class BatchPart(OrderPart):
         mine.sort(key=lambda row: (row.created_at, row.requested.id))
         return [row.requested for row in mine[:limit]]
 
-    async def refuse_call(self, call_id: str, reason: str, now: datetime) -> None:
+    async def refuse_call(self, lane: Lane, call_id: str, reason: str, now: datetime) -> None:
+        self.held(lane)
         row = self.tables.calls[call_id]
         if row.waits:
             self.tables.calls[call_id] = replace(row, refused_at=now, refused_reason=reason)
@@ -129,7 +116,11 @@ class BatchPart(OrderPart):
             raise stale(f"call {call_id}")
         self.tables.calls[call_id] = replace(row, batch_id=batch_id)
 
-    async def ask(self, batch_id: int, now: datetime, *, cancel: bool) -> bool:
+    async def ask(
+        self, batch_id: int, now: datetime, *, cancel: bool, lane: Lane | None = None
+    ) -> bool:
+        if lane is not None:
+            self.held(lane)
         batch = self.tables.batches.get(batch_id)
         if batch is None or batch.status not in OPEN:
             return False
@@ -144,25 +135,20 @@ class BatchPart(OrderPart):
     async def apply_batch(self, lane: Lane, change: BatchChange, now: datetime) -> None:
         after = batch_moves(change)
         with self.transaction() as tables:
-            self._hold(lane)
+            self.held(lane)
             stored = self._in(change.batch, lane, frozenset({change.batch.status}))
             tables.batches[after.id] = replace(
                 after,
                 attempts=stored.attempts,
                 cancel_asked_at=stored.cancel_asked_at,
                 bump_asked_at=stored.bump_asked_at,
+                reminded_at=stored.reminded_at,
             )
             self._all_or_nothing(change.orders, now)
             self.write_bookings(PLATFORM, f"batch:{after.id}", change.platform_bookings)
             self.check_guards()
             if change.to in DECIDED and after.block_number is not None:
                 self._anchor(after)
-
-    def _hold(self, lane: Lane) -> LaneRow:
-        row = self.tables.lanes.get(lane.id)
-        if row is None or row.lane.epoch != lane.epoch:
-            raise stale(f"lane {lane.address}")
-        return row
 
     def _in(self, batch: Batch, lane: Lane, statuses: frozenset[BatchStatus]) -> Batch:
         stored = self.tables.batches.get(batch.id)
@@ -183,33 +169,3 @@ class BatchPart(OrderPart):
             self.tables.networks[batch.network] = replace(
                 network, anchor_number=batch.block_number, anchor_hash=batch.block_hash
             )
-
-    async def network(self, name: str) -> NetworkState | None:
-        return self.tables.networks.get(name)
-
-    async def register_network(self, name: str, identity: ChainIdentity, now: datetime) -> None:  # noqa: ARG002
-        known = self.tables.networks.get(name)
-        instance = 1 if known is None else known.instance + 1
-        for batch in self.tables.batches.values():
-            if batch.network == name and batch.status in OPEN:
-                self.tables.batches[batch.id] = replace(batch, status=_B.CANCELLED)
-        self.tables.networks[name] = NetworkState(name, instance, identity, None, None, None)
-
-    async def register_lane(self, name: str, address: str, next_nonce: int) -> None:
-        network = self.tables.networks.get(name)
-        if network is None:
-            raise InvariantBroken(f"{name} is not registered, so it has no lanes")
-        for row in self.tables.lanes.values():
-            if (row.lane.network, row.lane.address) == (name, address):
-                if row.instance != network.instance:
-                    epoch = row.lane.epoch + 1
-                    lane = replace(row.lane, next_nonce=next_nonce, epoch=epoch)
-                    self.tables.lanes[lane.id] = LaneRow(lane, network.instance)
-                return
-        lane = Lane(len(self.tables.lanes) + 1, name, address, next_nonce, 0)
-        self.tables.lanes[lane.id] = LaneRow(lane, network.instance)
-
-    async def stop_network(self, name: str, reason: str, now: datetime) -> None:  # noqa: ARG002
-        network = self.tables.networks.get(name)
-        if network is not None and network.stop_reason is None:
-            self.tables.networks[name] = replace(network, stop_reason=reason)

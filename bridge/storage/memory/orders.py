@@ -14,7 +14,7 @@ from settlement.order import FINAL, HoldReason, Order, Status
 from settlement.ports.screening import Verdict
 from settlement.transitions import Change
 
-_PAYABLE = frozenset({Status.CAPTURED, Status.SUBMITTED, Status.CONFIRMING})
+PAYABLE = frozenset({Status.CAPTURED, Status.SUBMITTED, Status.CONFIRMING})
 _VETOES = frozenset(
     {HoldReason.REVIEW, HoldReason.SANCTIONS, HoldReason.REFUNDED, HoldReason.DISPUTED}
 )
@@ -34,7 +34,7 @@ class OrderPart(LedgerPart):
         self, network: str, now: datetime, *, limit: int, lease_ms: int
     ) -> list[Order]:
         def payable(order: Order) -> bool:
-            waits = order.status in _PAYABLE and order.batch_id is None
+            waits = order.status in PAYABLE and order.batch_id is None
             return waits and order.network == network and order.hold_reason not in _VETOES
 
         return self._claim(payable, now, limit, lease_ms)

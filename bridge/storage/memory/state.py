@@ -49,6 +49,8 @@ class LaneRow:
     lane: Lane
     instance: int
     leased_until: datetime | None = None
+    holder: str | None = None
+    paused_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Tables:
     balances: dict[tuple[TenantId, Account, Asset], Balance] = field(default_factory=dict)
     networks: dict[str, NetworkState] = field(default_factory=dict)
     lanes: dict[int, LaneRow] = field(default_factory=dict)
+    lane_workers: dict[tuple[str, str], datetime] = field(default_factory=dict)
     calls: dict[str, CallRow] = field(default_factory=dict)
     batches: dict[int, Batch] = field(default_factory=dict)
     batch_instances: dict[int, int] = field(default_factory=dict)

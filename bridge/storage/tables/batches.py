@@ -28,6 +28,8 @@ class Network(SQLModel, table=True):
     stopped_at: datetime | None = moment(null=True)
     anchor_number: int | None = big(null=True)
     anchor_hash: str | None = words(null=True)
+    paused_at: datetime | None = moment(null=True)
+    paused_by: str | None = words(null=True)
     registered_at: datetime = moment()
 
 
@@ -44,6 +46,21 @@ class Lane(SQLModel, table=True):
     next_nonce: int = big()
     epoch: int = big(default="0")
     leased_until: datetime = moment(default="'-infinity'")
+    holder: str | None = words(null=True)
+    first_nonce: int = big(default="0")
+    paused_at: datetime | None = moment(null=True)
+    paused_by: str | None = words(null=True)
+    low_since: datetime | None = moment(null=True)
+
+
+class LaneWorker(SQLModel, table=True):
+    """A process that works lanes, seen lately: the lanes are shared among these."""
+
+    __tablename__ = "lane_workers"
+
+    network: str = words(primary_key=True, constraints=[ForeignKey("networks.name")])
+    id: str = words(primary_key=True)
+    seen_at: datetime = moment()
 
 
 class Batch(SQLModel, table=True):
@@ -63,6 +80,12 @@ class Batch(SQLModel, table=True):
             postgresql_where=text("status <> 'cancelled'"),
         ),
         Index("batches_open", "lane_id", "nonce", postgresql_where=text(IS_OPEN)),
+        Index(
+            "batches_cancelled",
+            "lane_id",
+            "nonce",
+            postgresql_where=text("status = 'cancelled'"),
+        ),
     )
 
     id: int = big(primary_key=True, autoincrement=False)
@@ -82,6 +105,7 @@ class Batch(SQLModel, table=True):
     kind: str = words(default="'payout'")
     cancel_asked_at: datetime | None = moment(null=True)
     bump_asked_at: datetime | None = moment(null=True)
+    reminded_at: datetime | None = moment(null=True)
 
 
 class ContractCall(SQLModel, table=True):

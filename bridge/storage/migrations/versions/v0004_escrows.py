@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bridge.storage.migrations.scripts import run
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

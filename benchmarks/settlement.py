@@ -1,0 +1,147 @@
+"""How fast captured orders become completed ones, next to what else one could have built.
+
+``python -m benchmarks.settlement --orders 20000 --json`` measures, in one run on one PostgreSQL
+(fsync on) and one anvil (blocks of one second, finality two blocks later): the product's worker
+processes; (a) the same rows written by plain SQL; (b) the same worker with one transaction per
+order; (c) one procrastinate job per order and step. A rate is taken between the 10th and the 90th
+percentile of completions.
+
+Bars: ``floor_ratio`` at least 0.4, ``vs_single_tx`` 3, ``vs_procrastinate`` 10, ``growth`` 1.3.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import settlement_floor, settlement_jobs
+from benchmarks.settlement_world import World, completed, open_world
+
+LANES = 4
+SINGLE_ORDERS = 300
+JOB_ORDERS = 300
+GROWTH_ORDERS = 8_000
+GROWTH_BACKLOGS = (1_000, 10_000, 100_000)
+LIMIT_S = 600.0
+
+
+async def rate(
+    world: World, orders: int, workers: int, *arguments: str, backlog: int = 0
+) -> dict[str, Any]:
+    """Orders per second of ``workers`` processes over ``orders`` completions.
+
+    ``backlog`` more orders wait all the while. Also the largest worker's peak memory, in MB.
+    """
+    dsn = await world.stage(orders + backlog)
+    running = [world.worker(dsn, number, *arguments) for number in range(workers)]
+    try:
+        moments = await completed(dsn, orders, LIMIT_S, running)
+        memory = max(_peak_mb(worker.pid) for worker in running)
+        cpu = sum(_cpu_s(worker.pid) for worker in running) * 1_000 / orders
+    finally:
+        for worker in running:
+            worker.stop(0)
+    low, high = moments[orders // 10], moments[orders * 9 // 10]
+    return {"orders_per_s": orders * 0.8 / (high - low), "worker_mb": memory, "cpu_ms": cpu}
+
+
+def _peak_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"no peak memory of process {pid}")
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def floor(world: World, orders: int) -> float:
+    return await settlement_floor.orders_per_s(await world.stage(orders), orders)
+
+
+async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    async with open_world(folder, LANES) as world:
+        by_workers: dict[int, dict[str, Any]] = {}
+        floors = [await floor(world, options.orders)]
+        for workers in options.workers:
+            by_workers[workers] = await rate(world, options.orders, workers)
+            _say(f"{workers} workers: {by_workers[workers]}")
+        floors.append(await floor(world, options.orders))
+        _say(f"floor: {floors}")
+        best = max(by_workers, key=lambda count: by_workers[count]["orders_per_s"])
+        ours = by_workers[best]["orders_per_s"]
+        report = {
+            "orders_per_s": round(ours, 1),
+            "floor_ratio": round(ours / max(floors), 3),
+            "floor_orders_per_s": [round(value, 1) for value in floors],
+            "workers_best": best,
+            "orders_per_s_by_workers": {
+                str(count): round(row["orders_per_s"], 1) for count, row in by_workers.items()
+            },
+            "worker_cpu_ms_per_order": {
+                str(count): round(row["cpu_ms"], 3) for count, row in by_workers.items()
+            },
+            "worker_mb": round(max(row["worker_mb"] for row in by_workers.values()), 1),
+        }
+        if not options.quick:
+            report |= await _others(world, ours, best)
+        return report
+
+
+async def _others(world: World, ours: float, workers: int) -> dict[str, Any]:
+    single = (await rate(world, SINGLE_ORDERS, workers, "1"))["orders_per_s"]
+    _say(f"one transaction per order: {single:.1f}/s")
+    jobs = await settlement_jobs.orders_per_s(await world.stage(JOB_ORDERS), JOB_ORDERS)
+    _say(f"one job per order and step: {jobs:.1f}/s")
+    growth = {}
+    for waiting in GROWTH_BACKLOGS:
+        row = await rate(world, GROWTH_ORDERS, workers, backlog=waiting)
+        growth[waiting] = row["orders_per_s"]
+        _say(f"backlog of {waiting}: {row}")
+    return {
+        "vs_single_tx": round(ours / single, 2),
+        "vs_procrastinate": round(ours / jobs, 2),
+        "single_tx_orders_per_s": round(single, 1),
+        "procrastinate_orders_per_s": round(jobs, 1),
+        "growth": round(max(growth.values()) / min(growth.values()), 3),
+        "orders_per_s_by_backlog": {str(n): round(value, 1) for n, value in growth.items()},
+    }
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--quick", action="store_true", help="only ours and the floor")
+    parser.add_argument("--json", action="store_true", help="last line: one JSON object")
+    options = parser.parse_args()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="tidegate-settlement-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # the database may run as another user
+        report = asyncio.run(measure(folder, options))
+    report |= {
+        "orders": options.orders,
+        "lanes": LANES,
+        "batch": settlement_floor.BATCH,
+        "block_s": 1,
+        "fsync": True,
+        "cpus": os.cpu_count(),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    print(json.dumps(report) if options.json else json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()

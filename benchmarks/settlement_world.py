@@ -1,0 +1,202 @@
+"""A deployment to settle on: PostgreSQL, anvil, one vault with several lanes, worker processes.
+
+Every measurement gets a database of its own and wallets that nobody has paid before; chain and
+vault stay, so batch ids go on counting.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from benchmarks import backlog
+from bridge.bootstrap import open_chain
+from bridge.storage import migrate, postgres
+from bridge.storage.store import PostgresStore
+from chain.deployment import Deployment, Token, save_deployment
+from chain.evm.treasury import DEMO_DOLLAR, DEMO_DOLLAR_SCALE, Treasury
+from chain.local.accounts import dev_accounts
+from chain.local.anvil import AnvilOptions, start_anvil
+from chain.local.local_chain import LocalChain
+from chain.local.process import ChildProcess
+from chain.networks.local import NETWORK
+from chain.rpc import RpcClient
+from chain.signers import SignedBytes
+from chain.signers.keystore import create_keystore, load_keystore
+from settlement.ledger import journal
+from settlement.ledger.accounts import PLATFORM, Account
+from settlement.money import Money
+
+STOCK_MINOR = 10**20
+GAS_WEI = 10**24
+_PASSWORD = "bench"
+_IDS_APART = 10**6
+_POLL_S = 0.1
+
+
+@dataclass
+class World:
+    """What stays: server, chain, contracts, keys. ``stages`` counts the databases made so far."""
+
+    folder: Path
+    server: postgres.Server
+    chain: LocalChain
+    deployment: Deployment
+    stages: int = field(default=0)
+
+    async def stage(self, orders: int) -> str:
+        """A fresh database with ``orders`` captured orders; its DSN."""
+        self.stages += 1
+        name = f"stage_{self.stages}"
+        await _execute(self.server.dsn, f"CREATE DATABASE {name} TEMPLATE migrated")
+        dsn = self.server.dsn_for(name)
+        await self._register(dsn)
+        await backlog.fill(dsn, self.stages * 10_000_000, orders)
+        await _execute(self.server.dsn, "CHECKPOINT")
+        return dsn
+
+    async def _register(self, dsn: str) -> None:
+        chain = open_chain(NETWORK, self.deployment, {})
+        store = await PostgresStore.connect(dsn)
+        try:
+            now = datetime.now(UTC)
+            await store.register_network("local", await chain.identity(), now)
+            for lane in self.deployment.lanes:
+                await store.register_lane("local", lane, await chain.nonce(lane))
+            stock = Money(STOCK_MINOR, self.deployment.asset(DEMO_DOLLAR))
+            gas = Money(GAS_WEI, NETWORK.native)
+            vault = journal.treasury_funded(stock, Account.VAULT)
+            await store.book(backlog.TENANT, "fund:vault", vault, now)
+            hot = journal.treasury_funded(gas, Account.HOT_WALLET)
+            await store.book(PLATFORM, "fund:gas", hot, now)
+            await store.pool.execute("SELECT setval('batch_ids', $1)", self.stages * _IDS_APART)
+        finally:
+            await store.close()
+            await chain.close()
+
+    def worker(self, dsn: str, number: int, *arguments: str) -> ChildProcess:
+        """A worker process; with ``arguments`` the benchmark's own entry, else the product's."""
+        command = [sys.executable, "-m", "bridge.cli", "worker"]
+        if arguments:
+            command = [sys.executable, "-m", "benchmarks.settlement_worker", *arguments]
+        env = {
+            **os.environ,
+            "DATABASE_URL": dsn,
+            "TIDEGATE_STATE_DIR": str(self.folder),
+            "STRIPE_API_KEY": "sk_test_bench",
+            "STRIPE_API_BASE": "http://127.0.0.1:9",  # nobody listens: no order needs the card
+            "TIDEGATE_LOG_LEVEL": "warning",
+        }
+        log = self.folder / f"worker-{self.stages}-{number}.log"
+        return ChildProcess("worker", command, log_path=log, env=env)
+
+
+@asynccontextmanager
+async def open_world(folder: Path, lanes: int) -> AsyncIterator[World]:
+    """Start everything; ``lanes`` signing accounts, each with ample gas money."""
+    async with AsyncExitStack() as stack:
+        server = postgres.start(folder / "postgres")
+        stack.callback(server.stop)
+        await _execute(server.dsn, "CREATE DATABASE migrated")
+        await asyncio.to_thread(migrate.upgrade, server.dsn_for("migrated"))
+        options = AnvilOptions(
+            block_time_s=1,
+            slots_in_an_epoch=1,
+            finality_interval_s=None,
+            state_interval_s=3_600,
+            block_gas_limit=1_000_000_000,
+        )
+        chain = start_anvil(folder / "chain", options=options)
+        stack.callback(chain.stop)
+        deployment = await _deploy(folder, chain.url, lanes)
+        yield World(folder, server, chain, deployment)
+
+
+async def _deploy(folder: Path, url: str, lanes: int) -> Deployment:
+    keys = folder / "keystore"
+    keys.mkdir()
+    (keys / "password").touch(mode=0o600)
+    (keys / "password").write_text(_PASSWORD)
+    addresses = [_lane(keys, n) for n in range(lanes)]
+    owner = _owner(keys)
+    rpc = RpcClient([url])
+    try:
+        treasury = Treasury(NETWORK, rpc, owner)
+        token = await treasury.deploy_demo_dollar()
+        vault = await treasury.deploy_vault(addresses)
+        await treasury.list_demo_dollar(vault, token, STOCK_MINOR)
+        await _deliver(treasury, await treasury.prepare_mint(token, vault, STOCK_MINOR))
+        for address in addresses:
+            await rpc.call("anvil_setBalance", address, hex(GAS_WEI))
+    finally:
+        await rpc.close()
+    tokens = (Token(DEMO_DOLLAR, DEMO_DOLLAR_SCALE, token),)
+    deployment = Deployment("local", (url,), vault, tokens, tuple(addresses))
+    save_deployment(folder / "deployments.json", deployment)
+    return deployment
+
+
+def _lane(keys: Path, number: int) -> str:
+    draft = keys / f"draft-{number}"
+    address = create_keystore(draft, _PASSWORD, scrypt_n=2**12)
+    draft.rename(keys / f"{address}.json")
+    return address
+
+
+def _owner(keys: Path) -> Any:
+    path = keys / "owner"
+    key = bytes.fromhex(dev_accounts()[0].private_key[2:])
+    create_keystore(path, _PASSWORD, private_key=key, scrypt_n=2**12)
+    return load_keystore(path, _PASSWORD)
+
+
+async def _deliver(treasury: Treasury, signed: SignedBytes) -> None:
+    await treasury.deliver(signed.raw)
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def completed(
+    dsn: str, wanted: int, limit_s: float, workers: Sequence[ChildProcess] = ()
+) -> list[float]:
+    """Wait for ``wanted`` completions; their moments in seconds, in order.
+
+    Raises :class:`RuntimeError` when they do not come within ``limit_s`` or a worker ends.
+    """
+    connection = await asyncpg.connect(dsn)
+    deadline = time.monotonic() + limit_s
+    try:
+        while True:
+            done = await connection.fetchval(
+                "SELECT count(*) FROM orders WHERE status = 'completed'"
+            )
+            if done >= wanted:
+                break
+            for worker in workers:
+                if not worker.alive:
+                    raise RuntimeError(f"a worker ended: {worker.log_tail()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{done} of {wanted} orders completed in {limit_s:g} s")
+            await asyncio.sleep(_POLL_S)
+        rows = await connection.fetch(
+            "SELECT extract(epoch FROM created_at)::float8 AS at FROM order_events"
+            " WHERE type = 'order.completed' ORDER BY created_at LIMIT $1",
+            wanted,
+        )
+        return [row["at"] for row in rows]
+    finally:
+        await connection.close()

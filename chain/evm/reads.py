@@ -1,0 +1,176 @@
+"""What money depends on, as a quorum of endpoints reports it.
+
+For each read the question is what fewer than a quorum of liars or laggards could do with it. Facts
+that are the same everywhere (a block's hash, a receipt, a nonce at a final block) need a quorum
+that agrees. Numbers that only grow, and that endpoints reach one after the other (the final height,
+a nonce at the newest block), count as far as a quorum has reached. Whatever remains open is
+:class:`~settlement.errors.ChainUnknown`: ask again later.
+
+With one endpoint its word is all there is, and costs no request more than asking it plainly.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from eth_utils.crypto import keccak
+
+from chain.errors import OutOfRange
+from chain.evm import vault
+from chain.evm.receipts import is_mined_anywhere, receipts_by_quorum, unwrap
+from chain.finality import final_number
+from chain.quorum import agreed, is_decided, quorum_highest
+from chain.rpc import RpcClient
+from chain.rpc_endpoint import Call, Endpoint
+from settlement.ids import TxRef
+from settlement.ports.chain import ChainIdentity, Head, Inclusion
+
+T = TypeVar("T", bound=Hashable)
+
+_BALANCE_OF = keccak(text="balanceOf(address)")[:4]
+
+
+class Reads:
+    """Reads of one network by quorum. Every method raises kinds of ``ChainError``."""
+
+    def __init__(self, rpc: RpcClient, vault_address: str, depth_blocks: int | None) -> None:
+        self._rpc = rpc
+        self._vault = vault_address
+        self._depth_blocks = depth_blocks
+        self._finals: dict[str, int] = {}
+
+    async def identity(self) -> ChainIdentity:
+        """Agreed by a quorum: one endpoint on another chain cannot stop the network."""
+
+        async def ask(one: Endpoint) -> ChainIdentity:
+            genesis, code = unwrap(
+                await one.batch(
+                    [
+                        ("eth_getBlockByNumber", ("0x0", False)),
+                        ("eth_getCode", (self._vault, "latest")),
+                    ]
+                )
+            )
+            digest = keccak(hexstr=code).hex() if code != "0x" else ""
+            return ChainIdentity(str(genesis["hash"]) if genesis else "", self._vault, digest)
+
+        return await self._agreed(ask, "the chain's identity")
+
+    async def head(self) -> Head:
+        """Final is what a quorum calls final: the quorum-th highest of their heights.
+
+        A final block stays final, so an endpoint that did not answer this time is counted with what
+        it said last. Number and hash are for display, from the best endpoint that knows as much.
+        """
+        heads = await self._rpc.poll(self._report)
+        final = quorum_highest(list(self._finals.values()), self._rpc.quorum)
+        known = [(one, head) for one, head in heads if head.number >= final] or heads
+        _, best = min(known, key=lambda pair: self._rpc.rank(pair[0]))
+        return Head(best.number, best.hash, min(final, best.number))
+
+    async def block_hash(self, number: int) -> str | None:
+        """Agreed by a quorum, and so is that the chain is shorter."""
+
+        async def ask(one: Endpoint) -> str | None:
+            block = await one.call("eth_getBlockByNumber", hex(number), False)
+            return str(block["hash"]) if block else None
+
+        return await self._agreed(ask, f"block {number}")
+
+    async def nonce(self, lane_address: str, block_number: int | None) -> int:
+        """At a block: agreed by a quorum, since it says which attempts can never be mined.
+
+        At the newest block: as far as a quorum has counted. Too high would stop the network, which
+        no lonely endpoint may do; too low (a laggard among too few answers) lets a transaction be
+        signed that every node refuses, which costs nothing.
+        """
+        at = "latest" if block_number is None else hex(block_number)
+
+        async def ask(one: Endpoint) -> int:
+            return int(await one.call("eth_getTransactionCount", lane_address, at), 16)
+
+        if block_number is None:
+            return quorum_highest(await self._rpc.poll(ask), self._rpc.quorum)
+        return await self._agreed(ask, f"the nonce at block {block_number}")
+
+    async def inclusions(self, refs: Sequence[TxRef], *, complete: bool) -> Sequence[Inclusion]:
+        """See :func:`~chain.evm.receipts.receipts_by_quorum`."""
+        found = await receipts_by_quorum(self._rpc, refs, complete=complete)
+        return [self._inclusion(receipt) for receipt in found.values()]
+
+    async def is_mined_anywhere(self, ref: TxRef) -> bool:
+        return await is_mined_anywhere(self._rpc, ref)
+
+    async def batch_recorded(self, batch_id: int) -> bool:
+        """Agreed by a quorum: ``True`` stops the network, ``False`` may pay again."""
+        data = "0x" + vault.batch_root_data(batch_id).hex()
+
+        async def ask(one: Endpoint) -> bool:
+            call = {"to": self._vault, "data": data}
+            return int(await one.call("eth_call", call, "latest"), 16) != 0
+
+        return await self._agreed(ask, f"batch {batch_id}")
+
+    async def balance(self, contract: str | None, address: str) -> int:
+        """As much as a quorum confirms, in wei or in the token's minor units: it may be booked."""
+        call: Call = ("eth_getBalance", (address, "latest"))
+        if contract is not None:
+            data = "0x" + _BALANCE_OF.hex() + address[2:].lower().rjust(64, "0")
+            call = ("eth_call", ({"to": contract, "data": data}, "latest"))
+
+        async def ask(one: Endpoint) -> int:
+            return int(await one.call(call[0], *call[1]), 16)
+
+        return quorum_highest(await self._rpc.poll(ask), self._rpc.quorum)
+
+    async def answer_at(self, number: int, contract: str, data: bytes) -> tuple[datetime, bytes]:
+        """The time of a final block and what ``contract`` answers as of it, agreed by a quorum."""
+        call = {"to": contract, "data": "0x" + data.hex()}
+
+        async def ask(one: Endpoint) -> tuple[int, str]:
+            block, answer = unwrap(
+                await one.batch(
+                    [
+                        ("eth_getBlockByNumber", (hex(number), False)),
+                        ("eth_call", (call, hex(number))),
+                    ]
+                )
+            )
+            if not block:
+                raise OutOfRange(f"block {number} is not known here")
+            return int(block["timestamp"], 16), str(answer)
+
+        seconds, answer = await self._agreed(ask, f"{contract} at block {number}")
+        return datetime.fromtimestamp(seconds, UTC), bytes.fromhex(answer[2:])
+
+    async def _agreed(self, ask: Callable[[Endpoint], Awaitable[T]], what: str) -> T:
+        quorum = self._rpc.quorum
+
+        def decided(ballots: Sequence[T], outstanding: int) -> bool:
+            return is_decided(ballots, quorum, outstanding)
+
+        return agreed(await self._rpc.poll(ask, decided), quorum, what)
+
+    async def _report(self, one: Endpoint) -> tuple[Endpoint, Head]:
+        calls: list[Call] = [("eth_getBlockByNumber", ("latest", False))]
+        if self._depth_blocks is None:
+            calls.append(("eth_getBlockByNumber", ("finalized", False)))
+        latest, *finalized = unwrap(await one.batch(calls))
+        number = int(latest["number"], 16)
+        tag = int(finalized[0]["number"], 16) if finalized and finalized[0] else None
+        final = final_number(number, tag, self._depth_blocks)
+        one.saw_head(number)
+        self._finals[one.label] = final
+        return one, Head(number, str(latest["hash"]), final)
+
+    def _inclusion(self, receipt: Mapping[str, Any]) -> Inclusion:
+        result = vault.outcome(receipt, self._vault)
+        return Inclusion(
+            ref=receipt["transactionHash"],
+            block_number=int(receipt["blockNumber"], 16),
+            block_hash=receipt["blockHash"],
+            succeeded=result.paid,
+            skipped=result.skipped,
+            fee_paid_wei=int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16),
+            executed=int(receipt["status"], 16) == 1,
+        )

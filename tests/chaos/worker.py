@@ -1,0 +1,94 @@
+"""``python -m tests.chaos.worker``: the real worker, wired by the real bootstrap, in a hurry.
+
+Leases, pauses and time limits are short, so that what takes minutes in production takes seconds
+here. ``CHAOS_SABOTAGE`` names a guard to be switched off in this process alone, ``CHAOS_STALL`` a
+port's method after which the process stops itself once (SIGSTOP), as a machine freezes.
+"""
+
+import asyncio
+import os
+import signal
+from dataclasses import fields, replace
+from typing import Any
+
+from bridge.bootstrap import database_url, open_ports, open_wake
+from bridge.payments.stripe import StripePayments
+from bridge.settings import Settings, load
+from bridge.worker import Worker
+from settlement.ports.bundle import Ports
+from settlement.schedule import Policy
+from tests.chaos.options import POLICY
+from tests.chaos.sabotage import GUARDS
+
+READY = "chaos worker ready"
+STRIPE_TIMEOUT_S = 3
+
+
+def policy() -> Policy:
+    known = {field.name for field in fields(Policy)}
+    return Policy(**{name: value for name, value in POLICY.items() if name in known})
+
+
+class Stalls:
+    """Everything of ``port``, except that the process stops itself after the first ``method``."""
+
+    def __init__(self, port: Any, method: str) -> None:
+        self._port = port
+        self._method = method
+        self._done = False
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._port, name)
+        if name != self._method or self._done:
+            return attribute
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            result = await attribute(*args, **kwargs)
+            if result and not self._done:  # one that found nothing to do is not worth it
+                self._done = True
+                os.kill(os.getpid(), signal.SIGSTOP)
+            return result
+
+        return call
+
+
+def stalled(ports: Ports, point: str) -> Ports:
+    """``point``: ``payment.<method>``, ``store.<method>`` or ``chain.<method>``."""
+    port, _, method = point.partition(".")
+    if port == "chain":
+        chains = {name: Stalls(chain, method) for name, chain in ports.chains.items()}
+        return replace(ports, chains=chains)
+    return replace(ports, **{port: Stalls(getattr(ports, port), method)})
+
+
+def hurried(ports: Ports, settings: Settings) -> Ports:
+    """With a payment adapter that does not wait for an answer as long as in production."""
+    assert settings.stripe_api_key is not None
+    payment = StripePayments(
+        settings.stripe_api_key, api_base=settings.stripe_api_base, timeout_s=STRIPE_TIMEOUT_S
+    )
+    return replace(ports, payment=payment)
+
+
+async def main() -> None:
+    settings = load()
+    async with open_ports(settings, policy=policy()) as ports:
+        ports = hurried(ports, settings)
+        guard = os.environ.get("CHAOS_SABOTAGE")
+        if guard:
+            ports = GUARDS[guard].disable(ports)
+        if point := os.environ.get("CHAOS_STALL"):
+            ports = stalled(ports, point)
+        wake = await open_wake(database_url(settings))
+        worker = Worker(ports, wake, tick_ms=settings.tick_ms, sweep_s=settings.sweep_s)
+        stopped = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+        await worker.start()
+        print(READY, flush=True)
+        await stopped.wait()
+        await worker.stop()
+        await wake.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
