@@ -16,7 +16,7 @@ from chain.errors import ExecutionReverted
 from chain.evm.addresses import normalize_address
 from chain.evm.merkle import order_hash
 from chain.evm.reads import Reads
-from chain.evm.typed_data import Domain, described, domain_type, signer_of
+from chain.evm.typed_data import Domain, described, signer_of
 from settlement.errors import ChainError, ChainRefused, ChainUnknown, InvariantBroken
 from settlement.escrow import (
     Attestation,
@@ -84,11 +84,10 @@ class EvmEscrows:
         return Place("0x" + ref.hex(), _address(b"\xff" + deployer + ref + keccak(code)))
 
     def signing(self, escrow: Escrow) -> Mapping[str, Any]:
-        """Domain and types, as ``eth_signTypedData_v4`` takes them."""
-        types = {name: described(fields) for name, fields in _TYPES.items()}
+        """The domain, and each message's members: a signer takes the one type that it signs."""
         return {
             "domain": self._domain(escrow.terms).members(),
-            "types": {"EIP712Domain": domain_type(), **types},
+            "types": {name: described(fields) for name, fields in _TYPES.items()},
         }
 
     def digest(self, escrow: Escrow, what: Attestation) -> str:

@@ -61,10 +61,6 @@ def described(fields: Fields) -> list[dict[str, str]]:
     return [{"name": name, "type": type_} for name, type_ in fields]
 
 
-def domain_type() -> list[dict[str, str]]:
-    return described(_DOMAIN)
-
-
 def _struct_hash(name: str, fields: Fields, values: Mapping[str, Any]) -> bytes:
     types = ["bytes32", *(type_ for _, type_ in fields)]
     return keccak(encode(types, [_type_hash(name, fields), *(values[f] for f, _ in fields)]))
