@@ -10,7 +10,7 @@ BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
 # FORCE when the environment's interpreter does not run.
 BROKEN := $(shell scripts/venv-broken $(VENV))
-CODE := benchmarks bridge chain compliance_graph settlement tests
+CODE := benchmarks bridge chain compliance_graph settlement tests scripts/verify-receipt
 
 # Anything that make should pass on: make run ARGS=--once
 ARGS ?=
@@ -18,7 +18,7 @@ ARGS ?=
 JOBS ?= 2
 
 .PHONY: help run setup test check fmt bench bench-gas bench-settlement migrate contracts contracts-test contracts-long \
-	contracts-mutate slither pin clean clean-data FORCE
+	contracts-mutate chaos chaos-sabotage slither pin clean clean-data FORCE
 
 help: ## Show these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' \
@@ -38,6 +38,7 @@ check: $(DEV) ## Format, lint and types alone
 	@$(PY) -m ruff format --check $(CODE)
 	@$(PY) -m ruff check $(CODE)
 	@$(PY) -m mypy
+	@$(PY) -m mypy scripts/verify-receipt
 
 fmt: $(DEV) ## Format the code and fix what lint can fix
 	@$(PY) -m ruff check --fix $(CODE)
@@ -55,6 +56,14 @@ bench-settlement: $(DEV) ## Orders settled per second, beside plain SQL and othe
 	@scripts/node-packages base || true
 	@$(PY) -m pip install --quiet --editable '.[bench]' --constraint requirements/dev.txt
 	@$(PY) -m benchmarks.settlement $(ARGS)
+
+chaos: $(DEV) ## The long storm: kills, faults, reorganisations, then an audit (ARGS="--seed 2")
+	@scripts/node-packages base || true
+	@$(PY) -m tests.chaos --orders 500 --kills 100 --reorgs 10 $(ARGS)
+
+chaos-sabotage: $(DEV) ## Switch every guard off in turn: the audit must notice each
+	@scripts/node-packages base || true
+	@$(PY) -m tests.chaos.guards $(ARGS)
 
 migrate: $(BASE) ## Bring the database to the newest schema
 	@$(VENV)/bin/tidegate migrate

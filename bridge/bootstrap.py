@@ -26,6 +26,7 @@ from chain.evm import vault
 from chain.evm.addresses import normalize_address
 from chain.evm.client import EvmChain
 from chain.evm.escrow import EvmEscrows
+from chain.evm.proofs import receipt_facts
 from chain.gas.static import StaticGas
 from chain.network import Network
 from chain.registry import load_network
@@ -65,7 +66,7 @@ async def open_ports(
             chains=chains,
             gas=StaticGas(networks),
             clock=SystemClock(),
-            policy=policy or Policy(),
+            policy=policy or Policy(fee_caps_wei=settings.fee_caps_wei),
             log=logging.get("worker"),
             escrows={name: chain.escrows for name, chain in chains.items()},
         )
@@ -130,6 +131,7 @@ def network_info(network: Network, deployment: Deployment) -> NetworkInfo:
         normalize_address=partial(normalize_address, swallowing=deployment.contracts),
         payout_max_minor=vault.AMOUNT_MAX_MINOR,
         escrow=escrow_scheme(network, deployment),
+        receipts=receipt_facts(network),
     )
 
 

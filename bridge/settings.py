@@ -110,6 +110,22 @@ def _limits(value: str) -> Mapping[str, Limits]:
     return limits
 
 
+_WEI = {"wei": 0, "gwei": 9}
+
+
+def _fee_caps(value: str) -> Mapping[str, int]:
+    """``ethereum=200gwei,base=5gwei``: wei per unit of gas, by network."""
+    caps = {}
+    for network, text in _pairs(value).items():
+        unit = "gwei" if text.endswith("gwei") else "wei"
+        if not text.endswith(unit):
+            raise ValueError(f"{network} needs a unit: {text}gwei or {text}wei")
+        caps[network] = parse_decimal(text.removesuffix(unit).strip(), _WEI[unit])
+        if caps[network] <= 0:
+            raise ValueError(f"{network}: a cap must be positive")
+    return caps
+
+
 def _var(env: str, parse: Callable[[str], T], default: str, meaning: str, kind: str) -> T:
     """One row of the table; typed as its parsed value so that the dataclass reads naturally."""
     row: Any = field(
@@ -205,6 +221,14 @@ class Settings:
         "30",
         "How often the provider's event list is read for lost webhooks, in seconds.",
         "integer",
+    )
+    fee_caps_wei: Mapping[str, int] = _var(
+        "TIDEGATE_FEE_CAPS",
+        _fee_caps,
+        "",
+        "The most that is ever bid per unit of gas, `NETWORK=200gwei`, comma-separated. Above it "
+        "orders wait, and what was sent is repeated as it is; empty: no cap.",
+        "list",
     )
     deployments: str | None = _var(
         "TIDEGATE_DEPLOYMENTS",

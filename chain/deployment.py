@@ -85,7 +85,7 @@ def _urls(name: str, urls: Any) -> tuple[str, ...]:
         parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInput(f"{name}: number {place} of rpc_urls is no http or https URL")
-        if url in urls[: place - 1]:
+        if url.rstrip("/") in (earlier.rstrip("/") for earlier in urls[: place - 1]):
             raise InvalidInput(f"{name}: number {place} of rpc_urls is listed twice: one vote each")
     return tuple(urls)
 

@@ -11,8 +11,9 @@ class Network:
 
     ``family`` names the adapter. ``finality_depth_blocks`` is ``None`` where the node's own
     ``finalized`` tag is used. ``gas_per_payout`` and ``static_fee_wei`` (per unit of gas) price
-    a quote while no forecast does. ``local`` marks chains that exist only on this machine: they
-    alone may be replaced, and only test tenants may use them.
+    a quote while no forecast does, and bound a batch together with ``gas_limit_max`` (what one
+    transaction may use) and ``max_batch``. ``local`` marks chains that exist only on this
+    machine: they alone may be replaced, and only test tenants may use them.
     """
 
     name: str
@@ -24,4 +25,5 @@ class Network:
     max_batch: int
     gas_per_payout: int
     static_fee_wei: int
+    gas_limit_max: int = 16_777_216
     local: bool = False

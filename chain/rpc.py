@@ -11,9 +11,11 @@ way and as often in each.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx
@@ -27,8 +29,6 @@ from settlement.errors import ChainError, ChainUnknown
 from settlement.ports.notification import Log, NullLog
 
 T = TypeVar("T")
-GRACE_MS_MIN = 100
-"""Once a quorum has answered, the others get as long again, at least this."""
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 
 
@@ -41,6 +41,8 @@ class RpcClient:
 
     ``quorum`` endpoints must agree where it matters: by default the only one, or the majority.
     ``block_ms`` tells how much older an answer is for each block that its endpoint lags behind.
+    Once a quorum has answered a poll for heights, the others get as long again, at least
+    ``grace_ms``.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class RpcClient:
         quorum: int | None = None,
         block_ms: int = 1_000,
         timeout_ms: int = 10_000,
+        grace_ms: int = 100,
         batch_calls_max: int = 100,
         log: Log | None = None,
         now_ms: Callable[[], int] = monotonic_ms,
@@ -57,7 +60,8 @@ class RpcClient:
         self.quorum = majority(len(urls)) if quorum is None else quorum
         if not 1 <= self.quorum <= len(urls):
             raise ValueError(f"at least one endpoint is needed, and a quorum of 1 to {len(urls)}")
-        self._http = httpx.AsyncClient(timeout=timeout_ms / 1000, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=timeout_ms / 1000, trust_env=False, verify=_tls())
+        self._grace_ms = grace_ms
         self._now_ms = now_ms
         self._block_ms = block_ms
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -101,13 +105,14 @@ class RpcClient:
     async def poll(
         self,
         ask: Callable[[Endpoint], Awaitable[T]],
-        is_decided: Callable[[Sequence[T], int], bool] = lambda _, outstanding: outstanding == 0,
+        is_decided: Callable[[Sequence[T], int], bool] | None = None,
     ) -> list[T]:
         """What at least a quorum of endpoints answered to the same question, asked at once.
 
-        Ends when ``is_decided`` by the answers and the number still outstanding, or when the rest
-        takes longer than a quorum did. With a quorum of one the best endpoint that answers speaks
-        for all. Raises :class:`NoQuorum` for too few answers; with one endpoint, its own error.
+        Ends when ``is_decided`` by the answers and the number still outstanding; without it, when
+        the rest takes longer than a quorum did. With a quorum of one the best endpoint that answers
+        speaks for all. Raises :class:`NoQuorum` for too few answers; with one endpoint, its own
+        error.
         """
         if self.quorum == 1:
             return [await self._first(ask)]
@@ -119,9 +124,10 @@ class RpcClient:
         started_ms, grace_s = self._now_ms(), None
         while pending and len(ballots) + len(pending) >= self.quorum:
             if len(ballots) >= self.quorum:
-                if is_decided(ballots, len(pending)):
+                if is_decided is None:
+                    grace_s = grace_s or max(self._grace_ms, self._now_ms() - started_ms) / 1000
+                elif is_decided(ballots, len(pending)):
                     break
-                grace_s = grace_s or max(GRACE_MS_MIN, self._now_ms() - started_ms) / 1000
             done, pending = await asyncio.wait(
                 pending, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED
             )
@@ -218,6 +224,12 @@ class RpcClient:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reading the certificates takes longer than a hundred requests: once per process."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def most_hopeful(errors: Sequence[ChainError]) -> ChainError:

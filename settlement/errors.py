@@ -25,7 +25,8 @@
     │   ├── ChainError
     │   │   ├── ChainUnknown        no answer: the transaction may or may not be known
     │   │   ├── ChainRefused        a definite no from the node
-    │   │   └── ChainPaused         the vault refuses outflows for now
+    │   │   ├── ChainPaused         the vault refuses outflows for now
+    │   │   └── FeeCapReached       gas costs more than we are willing to bid
     │   ├── ScreeningUnavailable
     │   └── PriceUnavailable
     ├── NetworkStopped              a network's identity or books do not agree: a person decides
@@ -161,6 +162,12 @@ class ChainPaused(ChainError):
     """The vault is paused; orders wait."""
 
     code = "chain_paused"
+
+
+class FeeCapReached(ChainError):
+    """What the chain asks for is above our own cap; it waits until gas falls."""
+
+    code = "fee_cap_reached"
 
 
 class ScreeningUnavailable(OutsideError):

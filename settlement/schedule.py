@@ -1,7 +1,7 @@
 """When to act: retries, deadlines, and whether a batch leaves now. Pure, integers and instants."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from settlement.order import HoldReason, Order
@@ -15,7 +15,9 @@ class Policy:
     apply must usually fit. ``lane_lease_ms`` bounds how long it can hold a lane; a live one
     renews. ``lane_depth`` is how many open batches a lane may have: pools keep only so many of an
     account. ``sign_patience_ms`` is how long a planned batch that the chain refuses may hold up
-    its lane before it is cancelled. ``review_margin_ms`` is how long before the card's own
+    its lane before it is cancelled.
+    ``fee_caps_wei`` is the most that is bid per unit of gas, by network; one that is not named has
+    no cap. ``review_margin_ms`` is how long before the card's own
     ``capture_before`` a review ends. ``liquidity_patience_ms`` is how long after the quote's
     expiry an authorised order may wait for tokens. ``escrow_poll_ms`` is how often the chain is
     asked what others did to an escrow.
@@ -39,6 +41,7 @@ class Policy:
     inbox_attempts_max: int = 10
     refund_attempts_max: int = 10
     escrow_poll_ms: int = 60_000
+    fee_caps_wei: Mapping[str, int] = field(default_factory=dict)
 
 
 def after(now: datetime, delay_ms: int) -> datetime:
@@ -83,12 +86,15 @@ def decide(
     fee_wei: int,
     reservation_fee_wei: int | None,
     policy: Policy,
+    fee_cap_wei: int | None = None,
 ) -> SendNow | Wait:
     """Send a full batch, one whose oldest order has gathered long enough, at a fee we accept.
 
     ``fee_wei`` is what a unit of gas costs now, ``reservation_fee_wei`` what the gas port would
-    wait for at most (``None``: no opinion).
+    wait for at most (``None``: no opinion), ``fee_cap_wei`` what we ever bid (``None``: no cap).
     """
+    if fee_cap_wei is not None and fee_wei > fee_cap_wei:
+        return Wait(after(now, policy.poll_ms), HoldReason.FEE_CAP)
     if reservation_fee_wei is not None and fee_wei > reservation_fee_wei:
         return Wait(after(now, policy.poll_ms), HoldReason.FEE_CAP)
     if len(waiting) >= batch_max or policy.gather_ms == 0:

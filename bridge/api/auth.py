@@ -43,14 +43,16 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "orders.list": _ALL,
     "orders.read": _ALL | {PUBLISHABLE},
     "orders.cancel": _SALES | {Role.OPERATOR, PUBLISHABLE},
+    "receipts.read": _SALES | {Role.OPERATOR, PUBLISHABLE},
     "settlements.read": _SALES | {Role.OPERATOR},
     "escrows.read": _ALL,
     "escrows.attest": _SALES | {Role.OPERATOR},
     "screenings.read": _SALES | {Role.COMPLIANCE},
     "ledger.read": _SALES | {Role.OPERATOR},
 }
-"""Every ``/v1`` route names one of these; an admin may do everything. ``orders.read`` and
-``orders.cancel`` with a publishable key also need the order's client secret."""
+"""Every ``/v1`` route names one of these; an admin may do everything. ``orders.read``,
+``orders.cancel`` and ``receipts.read`` with a publishable key also need the order's client
+secret."""
 
 OPEN = "open"
 """The permission of routes that take no key (webhooks sign their bodies instead)."""

@@ -52,6 +52,24 @@ class TooManyStreams(core.Refusal):
     code = "too_many_streams"
 
 
+class ReceiptNotReady(core.Refusal):
+    """The block that pays the order is not final yet."""
+
+    code = "receipt_not_ready"
+
+
+class NothingPaid(core.Refusal):
+    """The order ended, or will end, without a payment on-chain."""
+
+    code = "nothing_paid"
+
+
+class NotProvable(core.Refusal):
+    """The order was paid, and not, or no longer, by a vault that could prove it."""
+
+    code = "receipt_not_provable"
+
+
 class UnsupportedMediaType(core.Refusal):
     code = "unsupported_media_type"
 
@@ -97,6 +115,9 @@ TABLE: dict[type[core.TidegateError], tuple[int, str]] = {
     MissingParameter: (400, "A parameter is missing"),
     IdempotencyKeyMissing: (400, "An idempotency key is required"),
     TooManyStreams: (429, "Too many event streams are open"),
+    ReceiptNotReady: (409, "The order is not final yet"),
+    NothingPaid: (409, "Nothing was paid for this order"),
+    NotProvable: (409, "The payment cannot be proven"),
     UnsupportedMediaType: (415, "The body must be application/json"),
     WebhookInvalid: (400, "The signature does not fit"),
 }

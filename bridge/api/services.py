@@ -24,6 +24,7 @@ from settlement.ports.gas import GasPort
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.price import PricePort
 from settlement.ports.store import Store
+from settlement.receipt import ReceiptFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class NetworkInfo:
 
     ``normalize_address`` is the chain's own pure check; it raises
     :class:`~settlement.errors.InvalidAddress`. ``payout_max_minor`` is the most that one row of a
-    batch can say: more could be captured and never paid. ``escrow``: how escrows are named and
-    signed there, where there is a contract for them.
+    batch can say: more could be captured and never paid. ``receipts`` is ``None`` where payments
+    cannot be proven, ``escrow`` where there is no contract for escrows.
     """
 
     name: str
@@ -49,6 +50,7 @@ class NetworkInfo:
     assets: tuple[TokenInfo, ...]
     normalize_address: Callable[[str], str]
     payout_max_minor: int = (1 << 256) - 1
+    receipts: ReceiptFacts | None = None
     escrow: EscrowScheme | None = None
 
 

@@ -39,6 +39,9 @@ _PLAN_CALL = f"""
     UPDATE contract_calls SET batch_id = $2 WHERE id = $1 AND {CALL_WAITS} RETURNING id
 """
 
+# A call whose batch was cancelled is still wanted.
+_GIVE_BACK_CALL = "UPDATE contract_calls SET batch_id = NULL WHERE batch_id = $1"
+
 _CALLS_OF = "SELECT * FROM contract_calls WHERE batch_id = ANY($1::bigint[])"
 
 BATCH_ROWS = """
@@ -241,6 +244,8 @@ async def _apply(
     instance = await connection.fetchval(_BATCH_MOVES, *where, *place)
     if instance is None:
         raise stale(f"batch {after.id}")
+    if change.to is BatchStatus.CANCELLED and change.batch.kind is BatchKind.CALL:
+        await connection.execute(_GIVE_BACK_CALL, after.id)
     await _all_or_nothing(connection, change.orders, now)
     await book_on(connection, PLATFORM, f"batch:{after.id}", change.platform_bookings, now)
     if change.to in DECIDED and after.block_number is not None:

@@ -1,12 +1,12 @@
 """The pool, and what every part of the store shares: JSON, error translation, retries."""
 
 import contextlib
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
 import asyncpg
+import msgspec
 
 from settlement.errors import InsufficientInventory, InvalidInput, InvariantBroken, TidegateError
 
@@ -26,13 +26,14 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
         return ""
 
 
-_dumps = json.JSONEncoder(separators=(",", ":")).encode
-"""``json.dumps`` with separators of one's own builds an encoder for every call."""
+def _dumps(value: Any) -> str:
+    """Whole numbers of any size stay whole numbers; enums and moments become text."""
+    return msgspec.json.encode(value).decode()
 
 
 async def _init(connection: Any) -> None:
     await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=_dumps, decoder=json.loads
+        "jsonb", schema="pg_catalog", encoder=_dumps, decoder=msgspec.json.decode
     )
 
 

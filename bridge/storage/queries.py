@@ -4,10 +4,11 @@ from typing import Any
 
 from bridge.storage.operations import OperationQueries
 from bridge.storage.reads import ReadQueries
+from bridge.storage.receipts import ReceiptQueries
 from bridge.storage.tenants import TenantQueries
 
 
-class Queries(ReadQueries, TenantQueries, OperationQueries):
+class Queries(ReadQueries, ReceiptQueries, TenantQueries, OperationQueries):
     """Takes the pool of a :class:`~bridge.storage.store.PostgresStore` (``store.pool``)."""
 
     def __init__(self, pool: Any) -> None:

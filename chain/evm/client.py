@@ -15,9 +15,10 @@ from chain.evm import escrow, merkle, vault
 from chain.evm.addresses import normalize_address
 from chain.evm.reads import Reads
 from chain.evm.receipts import unwrap
+from chain.evm.sizing import batch_size
 from chain.evm.transactions import GAS_LIMIT_MAX, Requests
 from chain.network import Network
-from chain.resubmit import market_fees, replacement_fees
+from chain.resubmit import bid, market_fees
 from chain.rpc import RpcClient
 from chain.signers import Eip1559Transaction, EvmSigner
 from settlement.errors import ChainError, InvariantBroken
@@ -46,7 +47,7 @@ class EvmChain:
     ) -> None:
         self.network = network.name
         self.native = network.native
-        self.max_batch = network.max_batch
+        self.max_batch = batch_size(network, network.gas_limit_max)
         self._facts = network
         self._deployment = deployment
         self._rpc = rpc
@@ -66,9 +67,10 @@ class EvmChain:
         return normalize_address(text, self._swallowing)
 
     def batch_root(self, call: BatchCall) -> str:
-        token = self._contract(call.asset)
-        leaves = [merkle.leaf(i, payout, token) for i, payout in enumerate(call.payouts)]
-        return "0x" + merkle.root(leaves).hex()
+        return "0x" + merkle.batch_root(call.payouts, self._contract(call.asset)).hex()
+
+    def batch_size(self, gas: int) -> int:
+        return batch_size(self._facts, gas)
 
     async def identity(self) -> ChainIdentity:
         return await self._reads.identity()
@@ -98,7 +100,12 @@ class EvmChain:
             raise _explain(error) from error
 
     async def sign(
-        self, lane_address: str, call: Call, nonce: int, replaces: Fees | None
+        self,
+        lane_address: str,
+        call: Call,
+        nonce: int,
+        replaces: Fees | None,
+        fee_cap_wei: int | None = None,
     ) -> SignedTransaction:
         """A replacement's gas limit is estimated anew, since the state has moved on."""
         request = self._requests.build(lane_address, call)
@@ -110,8 +117,7 @@ class EvmChain:
         estimate = int(answer, 16)
         if estimate > GAS_LIMIT_MAX:
             raise GasTooHigh(f"this needs {estimate} gas, no transaction may have so much")
-        market = await self.fees()
-        fees = market if replaces is None else replacement_fees(replaces, market)
+        fees = bid(await self.fees(), replaces, fee_cap_wei)
         transaction = Eip1559Transaction(
             chain_id=self._facts.chain_id,
             nonce=nonce,

@@ -10,7 +10,7 @@ from settlement.ports.chain import BatchCall, Call, ContractCall, SelfTransfer, 
 
 GAS_LIMIT_MAX = 16_777_216
 """No transaction may ask for more (EIP-7825)."""
-_GAS_TO_SKIP = 300_000
+GAS_TO_SKIP = 300_000
 """What the vault wants left before it skips a row, and what judging the row takes."""
 
 
@@ -72,7 +72,7 @@ class Requests:
         data = vault.pay_batch_data(
             call.batch_id, self._root(call), self._token(call), call.payouts
         )
-        return Request(self._vault, data=data, spare_gas=_GAS_TO_SKIP)
+        return Request(self._vault, data=data, spare_gas=GAS_TO_SKIP)
 
     def _refuse_swallowing(self, order_id: str, wallet: str) -> None:
         if wallet in self._swallowing:

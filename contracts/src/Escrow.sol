@@ -199,13 +199,28 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         State storage s = _states[id];
         if (!s.ended) revert EscrowErrorsLib.NotEnded(id);
         // What may have to be recorded as owed has 128 bits; a second call takes the rest.
-        uint256 amount =
-            Math.min(_unreserved(terms, id), type(uint128).max - s.reserved);
+        uint256 amount = Math.min(_unreserved(terms, id), type(uint128).max - s.reserved);
         if (amount == 0) revert EscrowErrorsLib.NothingToPay();
 
         emit Swept(id, terms.order, amount);
 
         _pay(terms, id, _open(terms, id), terms.payer, amount);
+    }
+
+    /// @inheritdoc IEscrow
+    function returnOther(Terms calldata terms, address asset) external nonReentrant {
+        bytes32 id = _validId(terms);
+        _requireOperatorUntil(terms, GRACE);
+        if (asset == terms.asset) revert EscrowErrorsLib.NotAnotherAsset(asset);
+        address purse = _purseOf(id);
+        uint256 amount = _held(asset, purse);
+        if (amount == 0) revert EscrowErrorsLib.NothingToPay();
+        uint256 held = _held(terms.asset, purse);
+
+        emit Returned(id, terms.order, asset, amount);
+
+        _open(terms, id).pay(asset, terms.payer, amount);
+        if (_held(terms.asset, purse) < held) revert EscrowErrorsLib.NotAnotherAsset(asset);
     }
 
     /// @inheritdoc IEscrow
@@ -297,10 +312,11 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     function _unreserved(Terms calldata terms, bytes32 id) internal view returns (uint256) {
-        address purse = _purseOf(id);
-        uint256 held =
-            terms.asset == NATIVE ? purse.balance : IERC20(terms.asset).balanceOf(purse);
-        return Math.saturatingSub(held, _states[id].reserved);
+        return Math.saturatingSub(_held(terms.asset, _purseOf(id)), _states[id].reserved);
+    }
+
+    function _held(address asset, address purse) internal view returns (uint256) {
+        return asset == NATIVE ? purse.balance : IERC20(asset).balanceOf(purse);
     }
 
     /* INTERNAL: PAYMENTS */

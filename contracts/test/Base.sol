@@ -24,6 +24,12 @@ interface Vm {
     function expectRevert() external;
     function expectEmit(bool, bool, bool, bool, address emitter) external;
     function assume(bool condition) external pure;
+    function addr(uint256 key) external pure returns (address);
+    function sign(uint256 key, bytes32 digest)
+        external
+        pure
+        returns (uint8 v, bytes32 r, bytes32 s);
+    function chainId(uint256 id) external;
 }
 
 /// @notice A vault with its people, a token that misbehaves on request, and rows.

@@ -42,6 +42,11 @@ contract OddToken {
         _balances[to] += amount;
     }
 
+    /// @notice What a token that rebases, or whose issuer seizes, does.
+    function seize(address account, uint256 amount) external {
+        _balances[account] -= amount;
+    }
+
     /// @notice What a transfer to `recipient` will do.
     function setMood(address recipient, Mood mood) external {
         moodOf[recipient] = mood;

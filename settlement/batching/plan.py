@@ -9,12 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from settlement.batch import Batch, BatchKind, BatchStatus, Lane, RequestedCall, batch_call
+from settlement.batching.funds import affordable
+from settlement.batching.nonces import reconcile
 from settlement.errors import (
     ChainError,
     ChainPaused,
     ChainRefused,
     InvariantBroken,
-    NetworkStopped,
     ScreeningUnavailable,
     StaleLease,
     TidegateError,
@@ -24,7 +25,7 @@ from settlement.money import Asset
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort
-from settlement.schedule import SendNow, Wait, after, decide, retry_at
+from settlement.schedule import SendNow, Wait, after, decide, poll_at, retry_at
 from settlement.screening import all_screened, is_vetoed
 from settlement.transitions import Change, move, stay
 
@@ -36,19 +37,82 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
     """
     chain = ports.chains[lane.network]
     now, policy = ports.clock.now(), ports.policy
+    obstacle = await _obstacle(ports, chain, lane)
+    if obstacle is not None:
+        return lane, await _hold_waiting(ports, lane, obstacle)
     calls = await ports.store.requested_calls(lane, limit=policy.claim_limit)
     waiting = await ports.store.claim_for_batch(
         lane.network, now, limit=chain.max_batch, lease_ms=policy.lease_ms
     )
     if not waiting and not calls:
         return lane, 0
-    await _check_nonce(ports, chain, lane)
+    lane = await reconcile(ports, chain, lane)
+    room = await _room(ports, chain, lane)
+    if room == 0:
+        await _hold_all(ports, lane, waiting, HoldReason.LIQUIDITY)
+        return lane, len(waiting)
     for call in calls:
         lane = await _plan_call(ports, chain, lane, call)
-    payable = await _without_vetoed(ports, lane.network, waiting)
+    await ports.store.apply_many([stay(order, now) for order in waiting[room:]])
+    payable = await _without_vetoed(ports, lane.network, waiting[:room])
     for asset, orders in _by_asset(payable).items():
         lane = await _plan(ports, chain, lane, asset, orders)
     return lane, len(waiting) + len(calls)
+
+
+async def _obstacle(ports: Ports, chain: ChainPort, lane: Lane) -> HoldReason | None:
+    """Why nothing at all is planned on this lane now; ``NONE``: it is busy, nothing is wrong."""
+    state = await ports.store.network(lane.network)
+    if lane.paused_at is not None or state is None or state.paused_at is not None:
+        return HoldReason.PAUSED
+    if len(await ports.store.open_batches(lane)) >= ports.policy.lane_depth:
+        return HoldReason.NONE
+    if lane.low_since is not None and await _room(ports, chain, lane) == 0:
+        return HoldReason.LIQUIDITY
+    return None
+
+
+async def _room(ports: Ports, chain: ChainPort, lane: Lane) -> int:
+    """How many payouts the lane's account can pay the gas for; says it once when it runs low."""
+    room = await affordable(ports, chain, lane, await chain.fees())
+    if await ports.store.mark_low(lane, room == 0, ports.clock.now()):
+        tell = ports.log.info if room else ports.log.error
+        tell("lane_funded" if room else "lane_low", lane=lane.address, network=lane.network)
+    return room
+
+
+async def _hold_waiting(ports: Ports, lane: Lane, reason: HoldReason) -> int:
+    """Show why orders wait, unless another lane can take them; returns how many were told."""
+    if reason is HoldReason.NONE or await _others_can(ports, lane):
+        return 0
+    limit, lease_ms = ports.policy.claim_limit, ports.policy.lease_ms
+    waiting = await ports.store.claim_for_batch(
+        lane.network, ports.clock.now(), limit=limit, lease_ms=lease_ms
+    )
+    await _hold_all(ports, lane, waiting, reason)
+    return len(waiting)
+
+
+async def _hold_all(ports: Ports, lane: Lane, waiting: Sequence[Order], reason: HoldReason) -> None:
+    """Back to waiting: for the other lanes at once, else with the reason and ever less often."""
+    now, policy = ports.clock.now(), ports.policy
+    if await _others_can(ports, lane):
+        await ports.store.apply_many([stay(order, now) for order in waiting])
+        return
+    changes = [_hold(order, reason, poll_at(now, order.attempts, policy)) for order in waiting]
+    await ports.store.apply_many(changes)
+
+
+async def _others_can(ports: Ports, lane: Lane) -> bool:
+    """Whether another lane of the network plans: neither paused nor without funds."""
+    state = await ports.store.network(lane.network)
+    if state is None or state.paused_at is not None:
+        return False
+    return any(
+        other.lane.paused_at is None and other.lane.low_since is None
+        for other in await ports.store.lanes(lane.network)
+        if other.lane.id != lane.id
+    )
 
 
 async def _plan_call(ports: Ports, chain: ChainPort, lane: Lane, requested: RequestedCall) -> Lane:
@@ -77,15 +141,6 @@ async def _plan_call(ports: Ports, chain: ChainPort, lane: Lane, requested: Requ
     )
     await ports.store.plan(lane, batch, [])
     return replace(lane, next_nonce=lane.next_nonce + 1)
-
-
-async def _check_nonce(ports: Ports, chain: ChainPort, lane: Lane) -> None:
-    """A nonce that the chain knows and we don't: somebody else signs, or a backup came back."""
-    on_chain = await chain.nonce(lane.address)
-    if on_chain > lane.next_nonce:
-        reason = f"lane {lane.address}: the chain is at nonce {on_chain}, we at {lane.next_nonce}"
-        await ports.store.stop_network(lane.network, reason, ports.clock.now(), lane=lane)
-        raise NetworkStopped(reason)
 
 
 async def _without_vetoed(ports: Ports, network: str, orders: Sequence[Order]) -> list[Order]:
@@ -174,6 +229,7 @@ async def _moment(
         now,
         batch_max=chain.max_batch,
         fee_wei=fees.max_fee_wei,
+        fee_cap_wei=ports.policy.fee_caps_wei.get(lane.network),
         reservation_fee_wei=await ports.gas.reservation_fee_wei(lane.network, 0),
         policy=ports.policy,
     )

@@ -8,20 +8,30 @@ nonce.
 from dataclasses import replace
 
 from settlement.batch import Attempt, Batch, BatchKind, BatchStatus, Lane, newest, sealed_call
-from settlement.errors import ChainError, ChainRefused, NetworkStopped
+from settlement.errors import (
+    ChainError,
+    ChainPaused,
+    ChainRefused,
+    FeeCapReached,
+    NetworkStopped,
+)
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort, SignedTransaction
+from settlement.schedule import after
 
 
-async def push(ports: Ports, lane: Lane, batch: Batch) -> None:
+async def push(ports: Ports, lane: Lane, batch: Batch) -> bool:
     """Sign if that is not done, store the bytes, send them. Each step survives a crash.
 
     A refused or unanswered sending is not the end: the batch counts as sent from then on, and is
-    said again, outbid or found in a block by whoever follows it.
+    said again, outbid or found in a block by whoever follows it. ``False``: it cannot be signed
+    now, and what comes after it on the lane has to wait.
     """
     chain = ports.chains[lane.network]
     if not batch.attempts:
-        transaction = await _sign(ports, chain, lane, batch)
+        transaction = await _signed(ports, chain, lane, batch)
+        if transaction is None:
+            return False
         now = ports.clock.now()
         cancels = batch.cancel_asked_at is not None
         await ports.store.store_attempt(lane, batch, transaction, now, cancels=cancels)
@@ -34,13 +44,39 @@ async def push(ports: Ports, lane: Lane, batch: Batch) -> None:
         ports.log.warning("send_failed", batch_id=batch.id, error=str(error))
     await ports.store.mark_sent(lane, batch, bytes_, ports.clock.now())
     ports.log.info("batch_sent", batch_id=batch.id, transaction=bytes_.ref, nonce=batch.nonce)
+    return True
+
+
+async def _signed(
+    ports: Ports, chain: ChainPort, lane: Lane, batch: Batch
+) -> SignedTransaction | None:
+    """``None``: a pause, a cap or a refusal stands in the way; one that lasts ends the batch."""
+    try:
+        return await _sign(ports, chain, lane, batch)
+    except (ChainPaused, FeeCapReached) as error:
+        ports.log.warning("not_signed", batch_id=batch.id, error=str(error))
+    except ChainRefused as error:
+        ports.log.warning("not_signed", batch_id=batch.id, error=str(error))
+        await _give_up_in_time(ports, lane, batch, error)
+    return None
+
+
+async def _give_up_in_time(ports: Ports, lane: Lane, batch: Batch, error: ChainRefused) -> None:
+    """What the chain refuses for good must not hold up its lane: it is cancelled by itself."""
+    now = ports.clock.now()
+    out_of_patience = after(batch.planned_at, ports.policy.sign_patience_ms) <= now
+    if error.transient or batch.cancel_asked_at is not None or not out_of_patience:
+        return
+    if await ports.store.ask(batch.id, now, cancel=True, lane=lane):
+        ports.log.error("batch_given_up", batch_id=batch.id, error=str(error))
 
 
 async def _sign(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch) -> SignedTransaction:
     """Sign what was planned. A batch id that the vault knows and we don't stops the network."""
     call = sealed_call(chain, batch, await ports.store.in_batch(batch.id))
+    cap = ports.policy.fee_caps_wei.get(lane.network)
     try:
-        return await chain.sign(lane.address, call, batch.nonce, None)
+        return await chain.sign(lane.address, call, batch.nonce, None, cap)
     except ChainRefused:
         if batch.kind is BatchKind.PAYOUT and await chain.batch_recorded(batch.id):
             reason = f"the vault holds batch {batch.id}, which we never signed"

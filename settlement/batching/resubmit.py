@@ -21,9 +21,8 @@ async def remind(
     Raises :class:`~settlement.errors.NetworkStopped` when somebody else used the nonce.
     """
     last = newest(batch)
-    wanted = _is_wanted(batch)
-    is_due = last.sent_at is None or after(last.sent_at, ports.policy.rebroadcast_ms) <= now
-    if not is_due and not wanted:
+    wanted = _is_wanted(batch, now)
+    if not is_due(batch, now, ports.policy) and not wanted:
         return
     await _check_nonce_is_ours(ports, chain, lane, batch, head)
     bump = wanted or (last.sent_at is not None and _should_bump(batch, now, ports.policy))
@@ -44,11 +43,23 @@ async def rebroadcast(ports: Ports, chain: ChainPort, batch: Batch) -> None:
             return
 
 
-def _is_wanted(batch: Batch) -> bool:
-    """A cancellation or a bump that was asked for and has no attempt yet."""
+def is_due(batch: Batch, now: datetime, policy: Policy) -> bool:
+    """Bytes that were never handed over are due at once, others some time after the last time."""
+    said_at = batch.reminded_at
+    if newest(batch).sent_at is None or said_at is None:
+        return True
+    return after(said_at, policy.rebroadcast_ms) <= now
+
+
+def _is_wanted(batch: Batch, now: datetime) -> bool:
+    """A cancellation or a bump that was asked for and has no attempt yet.
+
+    A bump asked for in our future (the clocks of two machines) waits until then, or it would be
+    made again and again until our clock has caught up.
+    """
+    asked_at = batch.bump_asked_at
     cancel = batch.cancel_asked_at is not None and not any(a.cancels for a in batch.attempts)
-    bump = batch.bump_asked_at is not None and newest(batch).signed_at < batch.bump_asked_at
-    return cancel or bump
+    return cancel or (asked_at is not None and newest(batch).signed_at < asked_at <= now)
 
 
 def _should_bump(batch: Batch, now: datetime, policy: Policy) -> bool:
@@ -61,8 +72,9 @@ async def _outbid(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, now:
     call = sealed_call(chain, batch, await ports.store.in_batch(batch.id))
     fees = newest(batch).transaction.fees
     cancels = batch.cancel_asked_at is not None
+    cap = ports.policy.fee_caps_wei.get(lane.network)
     try:
-        raised = await chain.sign(lane.address, call, batch.nonce, fees)
+        raised = await chain.sign(lane.address, call, batch.nonce, fees, cap)
         await ports.store.store_attempt(lane, batch, raised, now, cancels=cancels)
         await chain.send(raised.raw)
     except ChainError as error:

@@ -130,6 +130,10 @@ class ChainPort(Protocol):
         """The Merkle root of (order id, wallet, asset, amount) that the vault stores."""
         ...
 
+    def batch_size(self, gas: int) -> int:
+        """How many payouts a batch with that much gas can make; at most ``max_batch``."""
+        ...
+
     async def identity(self) -> ChainIdentity: ...
 
     async def head(self) -> Head: ...
@@ -155,9 +159,18 @@ class ChainPort(Protocol):
         ...
 
     async def sign(
-        self, lane_address: str, call: Call, nonce: int, replaces: Fees | None
+        self,
+        lane_address: str,
+        call: Call,
+        nonce: int,
+        replaces: Fees | None,
+        fee_cap_wei: int | None = None,
     ) -> SignedTransaction:
-        """Price and sign one attempt; sends nothing. ``replaces`` asks for a valid fee bump."""
+        """Price and sign one attempt; sends nothing. ``replaces`` asks for a valid fee bump.
+
+        Raises :class:`~settlement.errors.FeeCapReached` when no valid bid is within
+        ``fee_cap_wei`` per unit of gas.
+        """
         ...
 
     async def send(self, raw: bytes) -> None:

@@ -11,7 +11,8 @@ from typing import NoReturn
 
 from settlement.batch import Batch, BatchKind, BatchStatus, Lane
 from settlement.batching.conclude import conclude, has_paid
-from settlement.batching.resubmit import rebroadcast, remind
+from settlement.batching.nonces import reconcile
+from settlement.batching.resubmit import is_due, rebroadcast, remind
 from settlement.errors import NetworkStopped, TidegateError
 from settlement.events import REORGANIZED, Event
 from settlement.order import Order, Status
@@ -44,6 +45,9 @@ async def tick(ports: Ports, lane: Lane) -> int:
         except TidegateError as error:
             # One batch that cannot be followed must not hide what became of the others.
             ports.log.error("batch_not_followed", batch_id=batch.id, error=repr(error))
+    first = batches[0]
+    if first.status is BatchStatus.SENT and is_due(first, ports.clock.now(), ports.policy):
+        await reconcile(ports, chain, lane)  # perhaps it waits for a nonce that nobody signs
     return changed
 
 

@@ -15,17 +15,21 @@ async def tick(ports: Ports, lane: Lane) -> int:
 
     In this order, so that nothing more is bound to a lane that cannot sign what it holds.
     """
-    pushed = await _push_open(ports, lane)
+    pushed, blocked = await _push_open(ports, lane)
+    if blocked:
+        return pushed
     lane, planned = await plan_waiting(ports, lane)
     if not planned:
         return pushed
-    return pushed + planned + await _push_open(ports, lane)
+    return pushed + planned + (await _push_open(ports, lane))[0]
 
 
-async def _push_open(ports: Ports, lane: Lane) -> int:
+async def _push_open(ports: Ports, lane: Lane) -> tuple[int, bool]:
+    """How many were pushed, and whether one of them could not be signed."""
     pushed = 0
     for batch in await ports.store.open_batches(lane):
         if batch.status in (BatchStatus.PLANNED, BatchStatus.SIGNED):
-            await push(ports, lane, batch)
+            if not await push(ports, lane, batch):
+                return pushed, True
             pushed += 1
-    return pushed
+    return pushed, False

@@ -28,6 +28,9 @@ from settlement.ports.clock import SystemClock
         ("TIDEGATE_CURRENCIES", ""),
         ("TIDEGATE_CURRENCIES", "USD,XYZ"),
         ("TIDEGATE_PROCESSING_BPS", "-1"),
+        ("TIDEGATE_FEE_CAPS", "local=500"),
+        ("TIDEGATE_FEE_CAPS", "local=0gwei"),
+        ("TIDEGATE_FEE_CAPS", "local=1.5wei"),
     ],
 )
 def test_a_bad_value_is_refused_by_the_variables_name(name: str, value: str) -> None:
@@ -58,6 +61,12 @@ def test_every_default_is_valid_and_is_what_the_table_says() -> None:
     """An empty environment and one that spells out every default mean the same."""
     spelled = {row.metadata["env"]: row.metadata["default"] for row in rows()}
     assert load({}) == load(spelled)
+
+
+def test_fee_caps_are_whole_wei() -> None:
+    """Gwei may have a fraction; wei are counted."""
+    caps = load({"TIDEGATE_FEE_CAPS": "ethereum=200gwei, base=0.05gwei, local=7 wei"}).fee_caps_wei
+    assert caps == {"ethereum": 200 * 10**9, "base": 5 * 10**7, "local": 7}
 
 
 async def test_a_static_price_is_exact_in_minor_units() -> None:

@@ -27,6 +27,8 @@ from bridge.storage.records import KeyKind, Role
 from bridge.storage.store import PostgresStore
 from bridge.storage.wake import Wake
 from chain.evm.addresses import normalize_address
+from chain.evm.proofs import receipt_facts
+from chain.networks.local import NETWORK
 from settlement.ids import new_id
 from settlement.limits import Limits
 from settlement.money import Asset
@@ -39,6 +41,7 @@ LOCAL = NetworkInfo(
     Asset("ETH", 18, "local"),
     (TokenInfo(Asset("DUSD", 6, "local"), TOKEN_ADDRESS),),
     normalize_address,
+    receipts=receipt_facts(NETWORK),
 )
 OTHER = replace(
     LOCAL,

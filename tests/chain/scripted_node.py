@@ -10,14 +10,31 @@ Script = Callable[[Any], Any]
 
 
 class ScriptedNode:
-    """``requests`` holds the decoded bodies it was asked, in order."""
+    """``requests`` holds the decoded bodies it was asked, in order.
 
-    def __init__(self, script: Script, *, status: int = 200, drip_s: float | None = None) -> None:
+    ``script``, ``status`` and ``headers`` may be changed between requests.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        status: int = 200,
+        drip_s: float | None = None,
+        delay_s: float = 0,
+    ) -> None:
         self.requests: list[Any] = []
         self.url = ""
-        self._script = script
-        self._status = status
+        self.script = script
+        self.status = status
+        self.headers = ""
         self._drip_s = drip_s
+        self._delay_s = delay_s
+
+    def methods(self) -> list[str]:
+        """What it was asked, batches laid out flat."""
+        batches = [r if isinstance(r, list) else [r] for r in self.requests]
+        return [one["method"] for batch in batches for one in batch]
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -37,9 +54,10 @@ class ScriptedNode:
             writer.close()
 
     async def _answer(self, writer: asyncio.StreamWriter, request: Any) -> None:
-        content = self._script(request)
+        await asyncio.sleep(self._delay_s)
+        content = self.script(request)
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        head = f"HTTP/1.1 {self._status} X\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"HTTP/1.1 {self.status} X\r\n{self.headers}content-length: {len(body)}\r\n\r\n"
         writer.write(head.encode())
         if self._drip_s is None:
             writer.write(body)
@@ -52,9 +70,10 @@ class ScriptedNode:
 
 @asynccontextmanager
 async def scripted_node(
-    script: Script, *, status: int = 200, drip_s: float | None = None, path: str = "/"
+    script: Script, *, path: str = "/", **options: Any
 ) -> AsyncIterator[ScriptedNode]:
-    node = ScriptedNode(script, status=status, drip_s=drip_s)
+    """Serve until the block ends; ``options`` are :class:`ScriptedNode`'s."""
+    node = ScriptedNode(script, **options)
     server = await asyncio.start_server(node.handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     node.url = f"http://127.0.0.1:{port}{path}"

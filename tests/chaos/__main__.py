@@ -5,6 +5,7 @@ import asyncio
 import json
 import sys
 
+from tests.chaos.guards import SABOTAGED_DRAIN_S
 from tests.chaos.options import Options
 from tests.chaos.run import KINDS, Verdict, run
 from tests.chaos.sabotage import GUARDS
@@ -16,14 +17,18 @@ def main() -> int:
         for guard in GUARDS.values():
             print(f"{guard.name:24} {guard.finding:12} {guard.protects}")
         return 0
+    guard = arguments.sabotage or arguments.scenario
+    orders, kills, reorgs = (0, 0, 0) if guard else (500, 100, 10)
     options = Options(
-        orders=arguments.orders,
-        kills=arguments.kills,
-        reorgs=arguments.reorgs,
+        orders=orders if arguments.orders is None else arguments.orders,
+        kills=kills if arguments.kills is None else arguments.kills,
+        reorgs=reorgs if arguments.reorgs is None else arguments.reorgs,
         seed=arguments.seed,
         workers=arguments.workers,
         faults=not arguments.no_faults,
         sabotage=arguments.sabotage,
+        scenario=guard,
+        drain_limit_s=SABOTAGED_DRAIN_S if arguments.sabotage else Options().drain_limit_s,
     )
     verdict = asyncio.run(run(options))
     if arguments.json:
@@ -37,14 +42,17 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--orders", type=int, default=500)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--reorgs", type=int, default=10)
+    parser.add_argument("--orders", type=int, help="default: 500")
+    parser.add_argument("--kills", type=int, help="default: 100")
+    parser.add_argument("--reorgs", type=int, help="default: 10")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--no-faults", action="store_true", help="kills and reorgs alone")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     parser.add_argument("--sabotage", choices=sorted(GUARDS), help="switch this guard off")
+    parser.add_argument(
+        "--scenario", choices=sorted(GUARDS), help="bring about what this guard is there for"
+    )
     parser.add_argument("--list-guards", action="store_true")
     return parser.parse_args()
 

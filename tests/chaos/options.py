@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEASE_MS = 3_000
+READY = "chaos worker ready"
+"""What a worker says once it ticks."""
 BLOCK_S = 0.3
 SLOTS_IN_AN_EPOCH = 3
 """``finalized`` is twice as many blocks behind the head (anvil)."""
@@ -14,6 +16,8 @@ GAS_MONEY_WEI = 100 * 10**18
 
 POLICY: Mapping[str, int] = {
     "lease_ms": LEASE_MS,
+    "lane_lease_ms": 2_000,
+    "sign_patience_ms": 20_000,
     "poll_ms": 300,
     "retry_ms_max": 2_000,
     "rebroadcast_ms": 1_000,
@@ -75,16 +79,21 @@ WEBHOOK_RATES: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``quote_life_s`` bounds how long an order that nobody pays keeps the end waiting."""
+    """``quote_life_s`` bounds how long an order that nobody pays keeps the end waiting.
+
+    ``scenario`` brings about what the guard of that name is there for, before anything else;
+    ``sabotage`` switches that guard off.
+    """
 
     orders: int = 40
     kills: int = 8
     reorgs: int = 2
     seed: int = 1
     workers: int = 3
-    lanes: int = 1
+    lanes: int = 3
     faults: bool = True
     sabotage: str | None = None
+    scenario: str | None = None
     quote_life_s: int = 30
     drain_limit_s: float = 120.0
     folder: Path | None = None

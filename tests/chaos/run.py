@@ -1,6 +1,5 @@
 """One run from start to verdict."""
 
-import asyncio
 import os
 import tempfile
 import time
@@ -43,35 +42,27 @@ async def run(options: Options) -> Verdict:
     async with AsyncExitStack() as stack:
         system = await start(stack, replace(options, folder=folder), folder)
         lists = Lists(folder / "listed.csv")
+        provoked: list[Customer] = []
         storm = Storm(system, drawn(options.seed, options.orders), lists)
         await prepare(system, storm.customers, lists)
-        if options.sabotage is not None:
-            await scenarios.provoke(system, options.sabotage, storm)
-        await _launch(system)
-        if options.faults and options.sabotage is None:
+        if options.scenario is not None:
+            await scenarios.provoke(system, options.scenario, lists, provoked)
+        else:
+            await system.bring_up(["api", *system.workers()])
+        if options.faults and options.orders:
             system.let_faults_loose()
         await storm.rage()
         took = await drain(system, options.drain_limit_s)
-        for name in ("api", *system.workers()):
+        for name in list(system.children):
             await system.take_down(name)
         found = await evidence_module.gather(system, lists.blocked)
-        found = _with_customers(found, storm.customers)
+        found = _with_customers(found, provoked + storm.customers)
         findings = audit(found)
         report = _report(system, storm, found, findings)
         report["seconds_to_drain"] = None if took is None else round(took, 1)
         report["seconds"] = round(time.monotonic() - begun, 1)
-        stories = story.tell(found, findings, storm.customers, folder)
+        stories = story.tell(found, findings, provoked + storm.customers, folder)
     return Verdict(report, findings, stories)
-
-
-async def _launch(system: System) -> None:
-    names = [name for name in ("api", *system.workers()) if name not in system.children]
-    for name in names:
-        system.launch(name)
-    if not system.supervised:
-        system.supervised = True
-        system.keep(system.supervise())
-    await asyncio.gather(*(system.ready(name) for name in names))
 
 
 def _with_customers(found: Evidence, customers: list[Customer]) -> Evidence:

@@ -8,11 +8,14 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
+from bridge.payments.stripe import EVENT_TYPES
 from tests.chaos.customers import Buying, Customer, Lists, draw
 from tests.chaos.options import LEASE_MS, REORG_DEPTH_MAX
 from tests.chaos.shop import Shop
 from tests.chaos.system import System
+from tests.chaos.world import stripe_client
 from tests.support.waiting import eventually
 
 AHEAD = 12
@@ -133,13 +136,14 @@ async def drain(system: System, limit_s: float) -> float | None:
     """Lift everything and wait until nothing is under way; the seconds it took, or ``None``."""
     begun = time.monotonic()
     system.lift_faults()
-    for name in ("api", *system.workers()):
+    for name in list(system.children):
         await system.ready(name)
 
     async def quiet() -> bool:
-        busy = await system.ask(_BUSY)
-        await system.pause(0.1)
-        return busy == 0
+        if await system.ask(_BUSY) == 0 and await _everything_heard(system):
+            return await system.ask(_BUSY) == 0
+        await system.pause(0.2)
+        return False
 
     try:
         await eventually(quiet, limit_s=limit_s, what="quiet")
@@ -147,6 +151,17 @@ async def drain(system: System, limit_s: float) -> float | None:
         return None
     return time.monotonic() - begun
 
+
+async def _everything_heard(system: System) -> bool:
+    """Whether our inbox has every event that Stripe has: by webhook, or by the sweep."""
+    client, told = stripe_client(system.emulator.url).v1, set()
+    params: Any = {"limit": 100, "types": list(EVENT_TYPES)}
+    async for event in (await client.events.list_async(params)).auto_paging_iter():
+        told.add(event.id)
+    return bool(await system.ask(_UNHEARD, sorted(told)) == 0)
+
+
+_UNHEARD = "SELECT count(*) FROM unnest($1::text[]) AS t(id) WHERE id NOT IN (SELECT id FROM inbox)"
 
 _BUSY = """
     SELECT (SELECT count(*) FROM orders WHERE status NOT IN

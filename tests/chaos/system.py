@@ -24,6 +24,7 @@ from tests.chaos import world
 from tests.chaos.backing import Chain, Database, Emulator
 from tests.chaos.options import (
     BLOCK_S,
+    READY,
     REORG_DEPTH_MAX,
     RPC_RATES,
     STOCK_MINOR,
@@ -31,7 +32,6 @@ from tests.chaos.options import (
     WEBHOOK_RATES,
     Options,
 )
-from tests.chaos.worker import READY
 from tests.emulator.servers import served
 from tests.support.faulty_rpc import FaultyRpc
 from tests.support.faulty_stripe import FaultyStripe, FaultyWebhooks
@@ -63,6 +63,7 @@ class System:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     supervised: bool = False
+    mining: asyncio.Event = field(default_factory=asyncio.Event)
     _starts: Counter[str] = field(default_factory=Counter)
     _kept_down: set[str] = field(default_factory=set)
 
@@ -89,6 +90,16 @@ class System:
         log = self.folder / "logs" / f"{name}.{self._starts[name]}.log"
         self.children[name] = ChildProcess(name, command, log_path=log, env=environment)
 
+    async def bring_up(self, names: list[str]) -> None:
+        """Start what is not running yet, and wait until it works."""
+        for name in names:
+            if name not in self.children:
+                self.launch(name)
+        if not self.supervised:
+            self.supervised = True
+            self.keep(self.supervise())
+        await asyncio.gather(*(self.ready(name) for name in names))
+
     async def ready(self, name: str) -> None:
         """Wait until this process works, however often it is started until then."""
         if name == "api":
@@ -106,12 +117,12 @@ class System:
                 return (await http.get("/healthz")).status_code == 200
         return False
 
-    async def ask(self, query: str) -> Any:
+    async def ask(self, query: str, *arguments: Any) -> Any:
         """One value out of the database; ``None`` while it is down."""
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             connection = await asyncpg.connect(self.database.dsn)
             try:
-                return await connection.fetchval(query)
+                return await connection.fetchval(query, *arguments)
             finally:
                 await connection.close()
         return None
@@ -128,7 +139,8 @@ class System:
     async def mine(self) -> None:
         while not self.ended.is_set():
             with suppress(httpx.HTTPError):
-                await self.chain.mine()
+                if self.mining.is_set():
+                    await self.chain.mine()
             await self.pause(BLOCK_S)
 
     # Hurting -----------------------------------------------------------------------------------
@@ -229,6 +241,7 @@ async def start(stack: AsyncExitStack, options: Options, folder: Path) -> System
         environment=environment,
     )
     stack.push_async_callback(_stop, system)
+    system.mining.set()
     system.keep(system.mine())
     return system
 

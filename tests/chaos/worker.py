@@ -11,17 +11,20 @@ import signal
 from dataclasses import fields, replace
 from typing import Any
 
-from bridge.bootstrap import database_url, open_ports, open_wake
+from bridge.bootstrap import database_url, deployments_path, open_ports, open_wake, signers
 from bridge.payments.stripe import StripePayments
 from bridge.settings import Settings, load
 from bridge.worker import Worker
+from chain.deployment import load_deployments
+from chain.evm.client import EvmChain
+from chain.registry import load_network
+from chain.rpc import RpcClient
 from settlement.ports.bundle import Ports
 from settlement.schedule import Policy
-from tests.chaos.options import POLICY
-from tests.chaos.sabotage import GUARDS
+from tests.chaos.options import POLICY, READY
 
-READY = "chaos worker ready"
 STRIPE_TIMEOUT_S = 3
+RPC_TIMEOUT_MS = 2_500
 
 
 def policy() -> Policy:
@@ -62,20 +65,28 @@ def stalled(ports: Ports, point: str) -> Ports:
 
 
 def hurried(ports: Ports, settings: Settings) -> Ports:
-    """With a payment adapter that does not wait for an answer as long as in production."""
+    """With adapters that do not wait for an answer as long as in production."""
     assert settings.stripe_api_key is not None
+    chains = {}
+    for name, deployment in load_deployments(deployments_path(settings)).items():
+        rpc = RpcClient(
+            deployment.rpc_urls, quorum=deployment.quorum, block_ms=300, timeout_ms=RPC_TIMEOUT_MS
+        )
+        chains[name] = EvmChain(load_network(name), deployment, rpc, signers(settings, deployment))
     payment = StripePayments(
         settings.stripe_api_key, api_base=settings.stripe_api_base, timeout_s=STRIPE_TIMEOUT_S
     )
-    return replace(ports, payment=payment)
+    return replace(ports, payment=payment, chains=chains)
 
 
 async def main() -> None:
     settings = load()
-    async with open_ports(settings, policy=policy()) as ports:
+    async with open_ports(settings, policy=policy(), signing=False) as ports:
         ports = hurried(ports, settings)
         guard = os.environ.get("CHAOS_SABOTAGE")
         if guard:
+            from tests.chaos.sabotage import GUARDS  # costs as much as all the rest
+
             ports = GUARDS[guard].disable(ports)
         if point := os.environ.get("CHAOS_STALL"):
             ports = stalled(ports, point)

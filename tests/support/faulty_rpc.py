@@ -15,6 +15,8 @@ lagging_receipt     a receipt that exists is not there yet
 stale_answer        what this very question was answered some blocks ago, reorganised or not
 wrapped_error       the bytes are accepted, and the answer is some client's error text for that
 said_twice          the bytes are delivered twice, the second answer counts
+lie_reverted        every receipt says failure, every view answers zero
+lie_final           the newest block is said to be final
 ==================  ============================================================================
 """
 
@@ -103,7 +105,11 @@ class FaultyRpc:
             known = self._earlier.get(_question(call))
             if known is not None and await self._head() - known[0] <= self._lag_blocks_max:
                 return {**known[1], "id": call["id"]}
+        if kind == "lie_final" and call["params"][:1] == ["finalized"]:
+            call = {**call, "params": ["latest", *call["params"][1:]]}
         found = await self._ask(call)
+        if kind == "lie_reverted":
+            return _reverted(call, found)
         if kind == "lagging_receipt" and call["method"] == RECEIPT:
             return {"jsonrpc": "2.0", "id": call["id"], "result": None}
         if kind == "wrapped_error" and call["method"] == SEND:
@@ -140,9 +146,19 @@ def _possible(methods: list[str]) -> tuple[str, ...]:
         kinds += ("wrapped_error", "said_twice")
     if RECEIPT in methods:
         kinds += ("lagging_receipt", "stale_answer")
+    if RECEIPT in methods or "eth_call" in methods:
+        kinds += ("lie_reverted",)
     if any(method in HEADS for method in methods):
-        kinds += ("stale_head", "stale_answer")
+        kinds += ("stale_head", "stale_answer", "lie_final")
     return kinds
+
+
+def _reverted(call: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    if call["method"] == RECEIPT and found.get("result"):
+        return {**found, "result": {**found["result"], "status": "0x0", "logs": []}}
+    if call["method"] == "eth_call" and "result" in found:
+        return {**found, "result": "0x" + "0" * 64}
+    return found
 
 
 def _question(call: dict[str, Any]) -> str:

@@ -110,6 +110,12 @@ class BatchPart(LanePart):
         if row.waits:
             self.tables.calls[call_id] = replace(row, refused_at=now, refused_reason=reason)
 
+    def _give_back_call(self, batch_id: int) -> None:
+        """A call whose batch was cancelled is still wanted."""
+        for key, row in self.tables.calls.items():
+            if row.batch_id == batch_id:
+                self.tables.calls[key] = replace(row, batch_id=None)
+
     def _plan_call(self, call_id: str, batch_id: int) -> None:
         row = self.tables.calls.get(call_id)
         if row is None or not row.waits:
@@ -144,6 +150,8 @@ class BatchPart(LanePart):
                 bump_asked_at=stored.bump_asked_at,
                 reminded_at=stored.reminded_at,
             )
+            if change.to is _B.CANCELLED:
+                self._give_back_call(after.id)
             self._all_or_nothing(change.orders, now)
             self.write_bookings(PLATFORM, f"batch:{after.id}", change.platform_bookings)
             self.check_guards()

@@ -78,6 +78,11 @@ interface IEscrow {
     /// @notice `amount` that was too much, or came too late, became the payer's.
     event Swept(bytes32 indexed id, bytes32 indexed order, uint256 amount);
 
+    /// @notice `amount` of an `asset` that the terms are not about went from the purse to the payer.
+    event Returned(
+        bytes32 indexed id, bytes32 indexed order, address indexed asset, uint256 amount
+    );
+
     /* CONSTANTS */
 
     /// @notice Seconds after the expiry in which still only the operator can have funds moved.
@@ -182,6 +187,12 @@ interface IEscrow {
 
     /// @notice Pays the payer what lies in the purse of an escrow that has ended and is owed to nobody.
     function sweep(Terms calldata terms) external;
+
+    /// @notice Pays the payer what lies in the purse of an `asset` that the terms are not about: somebody
+    /// has paid it there by mistake.
+    /// @dev Reverts when the purse would hold less of the terms' own asset afterwards: some tokens answer
+    /// at two addresses.
+    function returnOther(Terms calldata terms, address asset) external;
 
     /// @notice Pays `amount` of what is owed to `party`: for the party itself to any address, for others
     /// to the party.

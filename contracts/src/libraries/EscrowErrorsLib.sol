@@ -67,6 +67,9 @@ library EscrowErrorsLib {
 
     /* PAYMENTS */
 
+    /// @notice Thrown when the asset is the one that the terms are about, by this or another address.
+    error NotAnotherAsset(address asset);
+
     /// @notice Thrown when a claim names an address where the funds could only go astray.
     error InvalidRecipient(address to);
 

@@ -1,0 +1,184 @@
+"""A real chain behind three URLs, of which one lies, lags or refuses: the batch does not notice."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from eth_account import Account
+
+from chain.deployment import Deployment, Token
+from chain.errors import EndpointFeeCap, NonceTooLow
+from chain.evm.client import EvmChain
+from chain.networks.local import NETWORK
+from chain.rpc import RpcClient
+from chain.signers.keystore import KeystoreSigner
+from settlement.errors import ChainUnknown
+from settlement.money import Asset
+from settlement.ports.chain import BatchCall, Payout
+from tests.chain.scripted_node import Script, error, scripted_node
+from tests.chain.world import DOLLAR, World, fresh_address
+
+Alter = Callable[[str, Any, Any], Any]
+"""Method, parameters and the chain's true result (or ``None``) → what this endpoint says."""
+Open = Callable[..., Awaitable[EvmChain]]
+
+
+def true(_method: str, _params: Any, result: Any) -> Any:
+    return result
+
+
+def without_receipts(method: str, _params: Any, result: Any) -> Any:
+    """It lags: receipts come late."""
+    return None if method == "eth_getTransactionReceipt" else result
+
+
+def failing_everything(method: str, params: Any, result: Any) -> Any:
+    """It lies: every mined transaction reverted, everything is final, every nonce is spent."""
+    match method:
+        case "eth_getTransactionReceipt" if result:
+            return {**result, "status": "0x0", "logs": []}
+        case "eth_getBlockByNumber" if params[0] == "finalized":
+            return {**result, "number": hex(10**9)}
+        case "eth_getTransactionCount":
+            return hex(int(result, 16) + 7)
+        case "eth_getCode":
+            return "0x"
+    return result
+
+
+def inventing_receipts(method: str, params: Any, result: Any) -> Any:
+    """It lies: what nobody mined is mined, in the block that everybody knows."""
+    if method == "eth_getTransactionReceipt" and result is None:
+        return {"transactionHash": params[0], "blockNumber": "0x0", "status": "0x1", "logs": []}
+    return result
+
+
+def of_a_lost_block(method: str, _params: Any, result: Any) -> Any:
+    """Its index still holds what a reorganisation removed from the chain."""
+    if method == "eth_getTransactionReceipt" and result:
+        return {**result, "blockHash": "0x" + "de" * 32}
+    return result
+
+
+def of_another_transaction(method: str, _params: Any, result: Any) -> Any:
+    """It mixes up what it was asked."""
+    if method == "eth_getTransactionReceipt" and result:
+        return {**result, "transactionHash": "0x" + "de" * 32}
+    return result
+
+
+def through(world: World, alter: Alter) -> Script:
+    """Pass on to the world's chain and alter what it says."""
+
+    def script(request: Any) -> Any:
+        if isinstance(request, list):
+            return [script(one) for one in request]
+        method, params = request["method"], request["params"]
+        if alter is refusing_to_send and method == "eth_sendRawTransaction":
+            return error(-32000, "tx fee (2.00 ether) exceeds the configured cap")(request)
+        answer = world.http.post("", json=request).json()
+        if "error" in answer:
+            return answer
+        return {**answer, "result": alter(method, params, answer["result"])}
+
+    return script
+
+
+def refusing_to_send(_method: str, _params: Any, result: Any) -> Any:
+    """It takes no transaction as dear as ours (see :func:`through`)."""
+    return result
+
+
+@pytest.fixture
+async def behind(world: World) -> AsyncIterator[Open]:
+    """Opens the adapter on the world's chain, with one URL for each way to alter its answers."""
+    async with AsyncExitStack() as stack:
+
+        async def open_(*alters: Alter) -> EvmChain:
+            served = [scripted_node(through(world, alter)) for alter in alters]
+            urls = [(await stack.enter_async_context(one)).url for one in served]
+            lane = world.settler
+            deployment = Deployment(
+                "local",
+                tuple(urls),
+                world.vault.address,
+                (Token("DUSD", 6, world.dollar.address),),
+                (lane.address,),
+            )
+            signers = {lane.address: KeystoreSigner(Account.from_key(lane.private_key))}
+            rpc = RpcClient(urls, grace_ms=5_000)
+            chain = EvmChain(NETWORK, deployment, rpc, signers)
+            stack.push_async_callback(chain.close)
+            return chain
+
+        yield open_
+
+
+async def sign(chain: EvmChain, world: World, batch_id: int) -> Any:
+    payout = Payout(f"ord_{batch_id}", fresh_address(), DOLLAR)
+    call = BatchCall(batch_id, Asset("DUSD", 6, "local"), (payout,))
+    lane = world.settler.address
+    return await chain.sign(lane, call, await chain.nonce(lane), None)
+
+
+@pytest.mark.parametrize("bad", [without_receipts, failing_everything, inventing_receipts])
+async def test_failure_6_a_mined_batch_is_seen_as_it_is_whatever_one_endpoint_says(
+    world: World, behind: Open, bad: Alter
+) -> None:
+    """Paid, in its block; nothing final that is not; and the network has no reason to stop."""
+    world.stock(10 * DOLLAR)
+    chain, honest = await behind(true, bad, true), await behind(true)
+    signed, other = await sign(chain, world, 1), await sign(chain, world, 2)
+    await chain.send(signed.raw)
+    world.wait_for_receipt(signed.ref)
+    [inclusion] = await chain.inclusions([signed.ref, other.ref])
+    assert [inclusion] == await honest.inclusions([signed.ref])
+    assert inclusion.succeeded
+    assert (await chain.head()).final_number == (await honest.head()).final_number
+    assert await chain.nonce(world.settler.address) == signed.nonce + 1
+    assert await chain.identity() == await honest.identity()
+    assert await chain.batch_recorded(1)
+
+
+async def test_a_receipt_counts_only_in_a_canonical_block_and_for_its_own_transaction(
+    world: World, behind: Open
+) -> None:
+    """One of a removed block is none; one of another transaction is no answer. One URL or three."""
+    world.stock(10 * DOLLAR)
+    signed = await sign(await behind(true), world, 1)
+    await (await behind(true)).send(signed.raw)
+    world.wait_for_receipt(signed.ref)
+    for count in (1, 3):
+        lost = await behind(*[of_a_lost_block] * count)
+        assert await lost.inclusions([signed.ref]) == []
+        mixed_up = await behind(*[of_another_transaction] * count)
+        with pytest.raises(ChainUnknown):
+            await mixed_up.inclusions([signed.ref])
+
+
+async def test_failure_10_a_lower_fee_cap_at_one_endpoint_does_not_stop_a_batch(
+    world: World, behind: Open
+) -> None:
+    """The others take it; alone, the endpoint's own refusal is told."""
+    world.stock(10 * DOLLAR)
+    capped = await behind(refusing_to_send)
+    signed = await sign(capped, world, 1)
+    with pytest.raises(EndpointFeeCap):
+        await capped.send(signed.raw)
+    await (await behind(refusing_to_send, true, refusing_to_send)).send(signed.raw)
+    world.wait_for_receipt(signed.ref)
+
+
+async def test_failure_5_bytes_that_are_mined_can_be_sent_to_all_again(
+    world: World, behind: Open
+) -> None:
+    """Nonce too low everywhere is success for them, and refused for other bytes at that nonce."""
+    world.stock(10 * DOLLAR)
+    chain = await behind(true, true, without_receipts)
+    signed, rival = await sign(chain, world, 1), await sign(chain, world, 2)
+    await chain.send(signed.raw)
+    world.wait_for_receipt(signed.ref)
+    await chain.send(signed.raw)
+    with pytest.raises(NonceTooLow):
+        await chain.send(rival.raw)

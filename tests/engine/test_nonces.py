@@ -1,0 +1,144 @@
+"""Our count of nonces against the chain's, upward and downward."""
+
+from dataclasses import replace
+
+import pytest
+
+from settlement.batch import BatchStatus, Lane
+from settlement.batching.nonces import Reckoning, reckon
+from settlement.errors import ChainUnknown, NetworkStopped
+from settlement.pipeline import settle
+from settlement.ports.chain import SelfTransfer
+from tests.support.engine import Engine, an_engine
+
+B = BatchStatus
+
+
+def a_lane(next_nonce: int, first_nonce: int = 0) -> Lane:
+    return Lane(1, "local", "0xlane0", next_nonce, 1, first_nonce)
+
+
+def test_a_chain_that_is_ahead_of_everything_we_know_is_not_reckoned_with():
+    """Somebody else signs with our key, or a backup came back."""
+    assert reckon(a_lane(7), 8, []) is None
+    assert reckon(a_lane(7), 9, [7]) is None
+
+
+def test_a_lagging_node_lowers_nothing():
+    """What our batches used up counts, and where the lane began."""
+    assert reckon(a_lane(7), 3, [3, 4, 5, 6]) == Reckoning(7, ())
+    assert reckon(a_lane(7, first_nonce=7), 3, []) == Reckoning(7, ())
+
+
+def test_a_count_that_ran_ahead_goes_back():
+    """Nobody has taken the nonces between."""
+    assert reckon(a_lane(9), 7, []) == Reckoning(7, ())
+    assert reckon(a_lane(9), 6, [6, 7]) == Reckoning(8, ())
+
+
+def test_a_count_that_was_restored_too_low_goes_up_to_what_our_batches_hold():
+    """They explain what the chain knows."""
+    assert reckon(a_lane(5), 8, [5, 6, 7, 8]) == Reckoning(9, ())
+
+
+def test_holes_below_a_batch_are_named():
+    """Nothing above them can be mined before they are filled."""
+    assert reckon(a_lane(9), 4, [6, 8]) == Reckoning(9, (4, 5, 7))
+
+
+async def lose(engine: Engine, batch_id: int) -> None:
+    """The batch is gone from our books without having used its nonce: a repair by hand."""
+    batch = engine.store.tables.batches.pop(batch_id)
+    for order in await engine.store.in_batch(batch.id):
+        pulled = {"batch_id": None, "batch_index": None, "due_at": engine.clock.now()}
+        engine.store.tables.orders[order.id] = replace(order, **pulled)
+
+
+async def test_a_nonce_that_the_chain_knows_and_we_do_not_stops_the_network():
+    """A restored backup must not pay twice."""
+    engine = await an_engine()
+    order = await engine.order()
+    bytes_ = await engine.chain.sign("0xlane0", SelfTransfer(), 0, None)
+    await engine.chain.send(bytes_.raw)
+    engine.chain.mine()
+    with pytest.raises(NetworkStopped):
+        await settle(engine.ports)
+    assert "nonce" in (await engine.store.network("local")).stop_reason
+    assert engine.batches() == []
+    assert (await engine.now(order)).batch_id is None
+
+
+async def test_a_counter_ahead_of_every_batch_is_lowered():
+    """After a broadcast that was lost for good: the next batch is not stuck behind a gap."""
+    engine = await an_engine()
+    order = await engine.order()
+    engine.chain.before = _drops
+    await settle(engine.ports)
+    engine.chain.before = lambda _method: None
+    engine.chain.evict()
+    await lose(engine, 1)
+    engine.clock.pass_s(60)
+    await engine.until_quiet()
+    [batch] = engine.batches()
+    assert (batch.nonce, batch.status) == (0, B.FINAL)
+    assert engine.log.count("nonce_corrected") == 1
+    assert engine.paid(order) == order.token.amount_minor
+    await engine.check()
+
+
+def _drops(method: str) -> None:
+    if method == "send":
+        raise ChainUnknown("no answer")
+
+
+async def test_a_hole_below_a_batch_is_filled_by_a_transaction_that_does_nothing():
+    """Without any new order: what was stuck behind it is mined."""
+    engine = await an_engine()
+    engine.chain.before = _drops
+    for _ in range(3):
+        for _ in range(5):
+            await engine.order()
+        await settle(engine.ports)
+    assert [batch.nonce for batch in engine.batches()] == [0, 1, 2]
+    engine.chain.before = lambda _method: None
+    engine.chain.evict()
+    await lose(engine, 2)
+    await engine.until_quiet()
+    filler = next(batch for batch in engine.batches() if batch.order_count == 0)
+    assert (filler.nonce, filler.status) == (1, B.CANCELLED)
+    assert [b.nonce for b in engine.batches() if b.status is B.FINAL] == [0, 2, 3]
+    assert engine.log.count("nonce_gap_filled") == 1
+    await engine.check()
+
+
+async def test_a_reverted_transaction_has_used_up_its_nonce():
+    """The next batch takes the next one; nothing is counted twice."""
+    engine = await an_engine()
+    order = await engine.order()
+    await settle(engine.ports)
+    engine.chain.give("0xvault", tokens=-order.token.amount_minor)
+    engine.chain.mine()
+    engine.chain.give("0xvault", tokens=order.token.amount_minor)
+    await engine.until_quiet()
+    assert [(b.nonce, b.status) for b in engine.batches()] == [(0, B.REVERTED), (1, B.FINAL)]
+    assert engine.log.count("nonce_corrected") == 0
+    assert engine.paid(order) == order.token.amount_minor
+    await engine.check()
+
+
+async def test_a_node_that_lags_neither_lowers_the_count_nor_fills_what_is_no_gap():
+    """Its nonce is an old one; what our own batches used up says so."""
+    engine = await an_engine()
+    for _ in range(3):
+        await engine.order()
+        await engine.until_quiet()
+    engine.chain.lag = len(engine.chain.blocks) - 1
+    await engine.order()
+    for _ in range(8):
+        engine.clock.pass_s(6)
+        await settle(engine.ports)
+    engine.chain.lag = 0
+    await engine.until_quiet()
+    assert [batch.nonce for batch in engine.batches()] == [0, 1, 2, 3]
+    assert engine.log.count("nonce_corrected") == engine.log.count("nonce_gap_filled") == 0
+    await engine.check()

@@ -1,0 +1,204 @@
+"""The settlement engine on fakes: the memory store, a simulated chain, a clock moved by hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bridge.storage.memory import MemoryStore
+from chain.simulated import VAULT, SimulatedChain
+from settlement.batch import Batch
+from settlement.errors import PaymentRefused
+from settlement.ids import new_id
+from settlement.ledger.accounts import PLATFORM
+from settlement.order import Order, Status
+from settlement.pipeline import settle
+from settlement.ports.bundle import Ports
+from settlement.ports.payment import Intent, IntentStatus, Refund, RefundStatus
+from settlement.schedule import Policy
+from tests.support.builders import NOW, Scene
+
+RICH_WEI = 10**18
+
+
+class HandClock:
+    """Moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.moment = NOW
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def pass_s(self, seconds: int) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+class Nobody:
+    """A screening that vetoes only who was named to it."""
+
+    def __init__(self) -> None:
+        self.named: set[str] = set()
+
+    async def screen(self, order: Order) -> Any:
+        raise NotImplementedError(order.id)
+
+    async def vetoed(self, network: str, wallets: Sequence[str]) -> frozenset[str]:  # noqa: ARG002
+        return frozenset(self.named.intersection(wallets))
+
+
+class NoOpinion:
+    """A gas port without a forecast."""
+
+    async def quote_fee_wei(self, network: str) -> int:
+        raise NotImplementedError(network)
+
+    async def reservation_fee_wei(self, network: str, remaining_blocks: int) -> int | None:  # noqa: ARG002
+        return None
+
+
+@dataclass
+class Cards:
+    """A payment provider that captured every intent in full and refunds by key."""
+
+    amount_minor: int = 10_000
+    refunds: dict[str, list[tuple[str, Refund]]] = field(default_factory=dict)
+
+    async def retrieve_intent(self, intent_id: str) -> Intent:
+        given = sum(refund.amount_minor for _key, refund in self.refunds.get(intent_id, []))
+        return Intent(
+            id=intent_id,
+            status=IntentStatus.SUCCEEDED,
+            amount_minor=self.amount_minor,
+            currency="USD",
+            order_id=None,
+            received_minor=self.amount_minor,
+            refunded_minor=given,
+        )
+
+    async def refund(self, intent_id: str, amount_minor: int, order_id: str, key: str) -> Refund:
+        made = self.refunds.setdefault(intent_id, [])
+        for known, refund in made:
+            if known == key:
+                return refund
+        if sum(refund.amount_minor for _key, refund in made) + amount_minor > self.amount_minor:
+            raise PaymentRefused(f"{order_id}: more than was charged")
+        made.append((key, Refund(new_id("re"), RefundStatus.SUCCEEDED, amount_minor)))
+        return made[-1][1]
+
+    async def refunds_of(self, intent_id: str) -> Sequence[Refund]:
+        return [refund for _key, refund in self.refunds.get(intent_id, [])]
+
+
+class Notes:
+    """A log that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+
+    def info(self, event: str, **facts: object) -> None:
+        self.lines.append(("info", event, facts))
+
+    def warning(self, event: str, **facts: object) -> None:
+        self.lines.append(("warning", event, facts))
+
+    def error(self, event: str, **facts: object) -> None:
+        self.lines.append(("error", event, facts))
+
+    def count(self, event: str) -> int:
+        return sum(name == event for _level, name, _facts in self.lines)
+
+
+@dataclass
+class Engine:
+    """One deployment in memory. ``wallets`` remembers what each order is owed and where."""
+
+    store: MemoryStore
+    chain: SimulatedChain
+    clock: HandClock
+    scene: Scene
+    ports: Ports
+    cards: Cards
+    log: Notes
+    screening: Nobody
+    orders: dict[str, Order] = field(default_factory=dict)
+
+    async def order(self, gross_minor: int = 10_000) -> Order:
+        """A captured order to a wallet of its own, with its tokens in the vault."""
+        wallet = f"0x{len(self.orders) + 1:040x}"
+        order = await self.scene.captured(wallet=wallet, gross_minor=gross_minor)
+        self.chain.give(VAULT, tokens=order.token.amount_minor)
+        self.orders[order.id] = order
+        return order
+
+    async def now(self, order: Order) -> Order:
+        stored = await self.store.get(order.id)
+        assert stored is not None
+        return stored
+
+    def batches(self) -> list[Batch]:
+        return list(self.store.tables.batches.values())
+
+    def with_policy(self, **changes: Any) -> None:
+        self.ports = replace(self.ports, policy=replace(self.ports.policy, **changes))
+
+    def another_worker(self) -> Ports:
+        """The same deployment, seen by another process."""
+        return replace(self.ports, worker=new_id("wrk"))
+
+    async def step(self, seconds: int = 2, blocks: int = 1) -> None:
+        """One round, some blocks, some time."""
+        await settle(self.ports)
+        self.chain.mine(blocks)
+        self.clock.pass_s(seconds)
+
+    async def until_quiet(self, limit: int = 60) -> None:
+        """Steps until no batch is open and no order waits; raises if that never comes."""
+        for _ in range(limit):
+            await self.step()
+            stored = self.store.tables.orders.values()
+            if all(order.status in (Status.COMPLETED, Status.REFUND_PENDING) for order in stored):
+                return
+        raise AssertionError([(o.id, o.status, o.hold_reason) for o in stored])
+
+    def paid(self, order: Order) -> int:
+        """Tokens that the order's wallet holds on the chain."""
+        return self.chain.state.tokens.get(order.wallet, 0)
+
+    async def check(self) -> None:
+        """Everybody got exactly what is owed or nothing; the books balance and equal the chain."""
+        for order in self.orders.values():
+            stored, paid = await self.now(order), self.paid(order)
+            assert paid in (0, order.token.amount_minor), f"{order.id} got {paid}"
+            if stored.status is Status.COMPLETED:
+                assert paid == order.token.amount_minor, f"{order.id} completed without tokens"
+        totals: dict[str, int] = {}
+        for tenant in (self.scene.tenant, PLATFORM):
+            for row in await self.store.balances(tenant):
+                net = row.debits_posted - row.credits_posted
+                net += row.debits_pending - row.credits_pending
+                totals[row.asset.id] = totals.get(row.asset.id, 0) + net
+        assert not any(totals.values()), totals
+
+
+async def an_engine(lanes: int = 1, *, policy: Policy | None = None, **chain: Any) -> Engine:
+    """A running deployment with funded lanes ``0xlane0``, ``0xlane1``, …"""
+    clock, log = HandClock(), Notes()
+    store = MemoryStore(clock)
+    simulated = SimulatedChain(**chain)
+    cards, screening = Cards(), Nobody()
+    ports = Ports(
+        store=store,
+        payment=cards,  # type: ignore[arg-type]
+        screening=screening,
+        chains={"local": simulated},
+        gas=NoOpinion(),
+        clock=clock,
+        policy=policy or Policy(),
+        log=log,
+    )
+    await store.register_network("local", await simulated.identity(), clock.now())
+    for number in range(lanes):
+        simulated.give(f"0xlane{number}", coins=RICH_WEI)
+        await store.register_lane("local", f"0xlane{number}", 0)
+    return Engine(store, simulated, clock, Scene(store), ports, cards, log, screening)
