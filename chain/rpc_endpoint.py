@@ -22,6 +22,8 @@ from settlement.errors import ChainError
 from settlement.ports.notification import Log
 
 Call = tuple[str, Sequence[Any]]
+_AWAY = (RateLimited, EndpointDown)
+"""The endpoint itself is in trouble."""
 _UNCLEAR = (UnclearAnswer, RpcTimeout)
 """In an error object these may be about the question alone."""
 
@@ -98,17 +100,17 @@ class Endpoint:
 
     def _read(self, requests: list[dict[str, Any]], response: httpx.Response) -> list[Any]:
         """A JSON-RPC answer counts whatever the status; the status, where there is none."""
-        by_status = _by_status(self.label, response)
         try:
             answers = _match(requests, response.json())
         except (json.JSONDecodeError, UnicodeDecodeError):
-            return [by_status] * len(requests)
+            return [_by_status(self.label, response)] * len(requests)
         if response.is_success:
             return answers
+        by_status = _by_status(self.label, response)
         return [by_status if isinstance(answer, UnclearAnswer) else answer for answer in answers]
 
     def _judge(self, answers: list[Any], started_ms: int) -> None:
-        trouble = next((a for a in answers if isinstance(a, RateLimited | EndpointDown)), None)
+        trouble = next((a for a in answers if isinstance(a, _AWAY)), None)
         if trouble is not None:
             self._failed(trouble, started_ms)
         elif all(isinstance(answer, _UNCLEAR) for answer in answers):

@@ -25,6 +25,7 @@
     │   ├── ChainError
     │   │   ├── ChainUnknown        no answer: the transaction may or may not be known
     │   │   ├── ChainRefused        a definite no from the node
+    │   │   │   └── ChainLimited    the vault has no room for this much: less may pass, or later
     │   │   ├── ChainPaused         the vault refuses outflows for now
     │   │   └── FeeCapReached       gas costs more than we are willing to bid
     │   ├── ScreeningUnavailable
@@ -156,6 +157,13 @@ class ChainRefused(ChainError):
 
     code = "chain_refused"
     transient = False
+
+
+class ChainLimited(ChainRefused):
+    """Not so much, or not now: a full spending window, an empty vault, an asset that is stopped or
+    delisted. Nothing is wrong with any one order; what fits may leave, the others wait."""
+
+    code = "chain_limited"
 
 
 class ChainPaused(ChainError):

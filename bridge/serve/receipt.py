@@ -69,6 +69,7 @@ async def write_receipt(shop: Shop, bought: Bought, node: Node | None) -> Receip
         ended = bought.order["status"]
         receipt.problems.append(f"the order ended as {ended} ({bought.order['reason']})")
         return receipt
+    await _proof_row(receipt, shop, bought.order["id"])
     if node is None:
         receipt.add("chain", "not read (name a node with --rpc-url)")
         await _ledger_rows(receipt, shop, bought, None, "")
@@ -90,6 +91,13 @@ def _order_rows(receipt: Receipt, bought: Bought) -> None:
     lines = sum(int(line["amount_minor"]) for line in order["lines"])
     paid = int(order["pay"]["amount_minor"])
     receipt.check(lines == paid, f"the quote's lines add up to {lines}, not to {paid}")
+
+
+async def _proof_row(receipt: Receipt, shop: Shop, order_id: str) -> None:
+    """Where the proof is; ``scripts/verify-receipt`` checks it without us."""
+    path = f"/v1/receipts/{order_id}"
+    proof = await shop.get(path)
+    receipt.add("proof", f"row {proof['index']} of batch {proof['batch_id']}, GET {path}")
 
 
 async def _token_address(shop: Shop, bought: Bought) -> str:

@@ -173,4 +173,5 @@ class Reads:
             skipped=result.skipped,
             fee_paid_wei=int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16),
             executed=int(receipt["status"], 16) == 1,
+            paid_minor=result.paid_minor,
         )

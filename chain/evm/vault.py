@@ -9,7 +9,14 @@ from eth_utils.crypto import keccak
 
 from chain.artifacts import load_artifact
 from chain.errors import ExecutionReverted
-from settlement.errors import ChainError, ChainPaused, ChainRefused, InvariantBroken
+from settlement.errors import (
+    ChainError,
+    ChainLimited,
+    ChainPaused,
+    ChainRefused,
+    ChainUnknown,
+    InvariantBroken,
+)
 from settlement.ports.chain import Payout
 
 NATIVE = "0x" + "0" * 40
@@ -27,6 +34,16 @@ _ERRORS = {
     for item in load_artifact("Vault").abi
     if item["type"] == "error"
 }
+_LIMITS = frozenset(
+    {
+        "AssetNotListed",
+        "AssetUnavailable",
+        "BalanceUnknown",
+        "InsufficientInventory",
+        "WindowExceeded",
+    }
+)
+"""What the vault refuses for want of room, and not for anything about a recipient."""
 _ADDRESS_BYTES = 20
 AMOUNT_BYTES_MAX = 14
 """The widest amount of a row: 112 bits, as the vault's spending window counts."""
@@ -36,10 +53,12 @@ AMOUNT_MAX_MINOR = (1 << 8 * AMOUNT_BYTES_MAX) - 1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the vault's own logs say. Without ``paid`` nobody was paid."""
+    """What the vault's own logs say. Without ``paid`` nobody was paid; ``paid_minor`` is the sum
+    of the payouts made."""
 
     paid: bool
     skipped: frozenset[int]
+    paid_minor: int | None = None
 
 
 def pay_batch_data(batch_id: int, root: str, asset: str, payouts: Sequence[Payout]) -> bytes:
@@ -69,22 +88,29 @@ def admin_data(function: str, *arguments: Any) -> bytes:
 
 
 def outcome(receipt: Mapping[str, Any], vault: str) -> Outcome:
-    """Read a receipt's logs; those of other contracts say nothing about payments."""
-    paid, skipped = False, set()
+    """Read a receipt's logs; those of other contracts say nothing about payments.
+
+    Raises :class:`~settlement.errors.ChainUnknown` when they contradict each other: a node that
+    left one out must neither complete nor refund anything.
+    """
+    paid_minor, count, skipped = None, 0, set()
     for log in receipt["logs"]:
         if log["address"].lower() != vault.lower() or not log["topics"]:
             continue
         topic = log["topics"][0].removeprefix("0x")
         if topic == _BATCH_PAID:
-            paid = True
+            paid_minor, count = decode(["uint256", "uint256"], bytes.fromhex(log["data"][2:]))
         elif topic == _PAYOUT_SKIPPED:
             skipped.add(int(log["data"], 16))
-    succeeded = int(receipt["status"], 16) == 1
-    return Outcome(paid and succeeded, frozenset(skipped))
+    if paid_minor is None or int(receipt["status"], 16) != 1:
+        return Outcome(False, frozenset(skipped))
+    if count != len(skipped):
+        raise ChainUnknown(f"the vault skipped {count} rows, the receipt names {len(skipped)}")
+    return Outcome(True, frozenset(skipped), paid_minor)
 
 
 def explain(error: ChainError) -> ChainError:
-    """Name a revert by the vault's own error; a pause is a reason to wait, not a failure."""
+    """Name a revert by the vault's own error; a pause or a limit is a reason to wait."""
     if not isinstance(error, ExecutionReverted):
         return error
     item = _ERRORS.get(error.data[:4])
@@ -93,7 +119,8 @@ def explain(error: ChainError) -> ChainError:
     if item["name"] == "EnforcedPause":
         return ChainPaused("the vault is paused")
     values = decode([i["type"] for i in item["inputs"]], error.data[4:])
-    return ChainRefused(f"the vault refuses: {item['name']}{values}")
+    kind = ChainLimited if item["name"] in _LIMITS else ChainRefused
+    return kind(f"the vault refuses: {item['name']}{values}")
 
 
 def _row(payout: Payout, width: int, asset: str) -> bytes:

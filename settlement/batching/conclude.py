@@ -32,6 +32,19 @@ def has_paid(batch: Batch, inclusion: Inclusion) -> bool:
     return inclusion.succeeded if batch.kind is BatchKind.PAYOUT else inclusion.executed
 
 
+def contradiction(batch: Batch, orders: Sequence[Order], inclusion: Inclusion) -> str | None:
+    """Why what the vault says it paid cannot be these orders; ``None`` when it adds up."""
+    if batch.kind is not BatchKind.PAYOUT or not has_paid(batch, inclusion):
+        return None
+    strangers = inclusion.skipped - set(range(len(orders)))
+    if strangers:
+        return f"batch {batch.id} has {len(orders)} rows, the vault skipped {sorted(strangers)}"
+    owed = sum(o.token.amount_minor for o in orders if o.batch_index not in inclusion.skipped)
+    if inclusion.paid_minor not in (None, owed):
+        return f"batch {batch.id} owes {owed} minor units, the vault paid {inclusion.paid_minor}"
+    return None
+
+
 def conclude(
     batch: Batch,
     orders: Sequence[Order],

@@ -13,6 +13,7 @@ from settlement.batching.funds import affordable
 from settlement.batching.nonces import reconcile
 from settlement.errors import (
     ChainError,
+    ChainLimited,
     ChainPaused,
     ChainRefused,
     InvariantBroken,
@@ -122,7 +123,8 @@ async def _plan_call(ports: Ports, chain: ChainPort, lane: Lane, requested: Requ
         await chain.preflight(lane.address, requested.call)
     except ChainError as error:
         ports.log.warning("call_not_planned", call_id=requested.id, error=str(error))
-        if isinstance(error, ChainRefused) and not error.transient:
+        is_final = isinstance(error, ChainRefused) and not isinstance(error, ChainLimited)
+        if is_final and not error.transient:
             await ports.store.refuse_call(lane, requested.id, str(error), now)
         return lane
     batch = Batch(
@@ -242,6 +244,7 @@ async def _preflight(
 
     Returns the verdict and the orders it is about. One order that makes the vault refuse a whole
     batch is put off by itself; those before it leave now, those behind it come again at once.
+    A vault without room for all of them takes what fits.
     """
     now, policy = ports.clock.now(), ports.policy
     try:
@@ -254,6 +257,8 @@ async def _preflight(
     if refused is None:
         return SendNow(), orders
     place, reason = refused
+    if isinstance(reason, ChainLimited):
+        return await _fitting(ports, orders, place, reason)
     culprit, behind = orders[place], orders[place + 1 :]
     ports.log.error("order_refused_by_vault", order_id=culprit.id, error=str(reason))
     # Longer than the others, so that it does not lead the next batch as well.
@@ -264,6 +269,22 @@ async def _preflight(
 
 
 _REFUSED_LONGER = 4
+
+
+async def _fitting(
+    ports: Ports, orders: list[Order], place: int, reason: ChainLimited
+) -> tuple[SendNow | Wait, list[Order]]:
+    """Those that the vault has room for leave; the others wait, show it, and are tried ever less
+    often. The first that does not fit waits longest, so that smaller ones behind it have a turn."""
+    now, policy = ports.clock.now(), ports.policy
+    ports.log.warning("vault_limited", orders=len(orders) - place, error=str(reason))
+    tries = [order.attempts for order in orders[place:]]
+    tries[0] += _REFUSED_LONGER
+    held = zip(orders[place:], tries, strict=True)
+    await ports.store.apply_many(
+        [_hold(o, HoldReason.LIQUIDITY, poll_at(now, tried, policy)) for o, tried in held]
+    )
+    return SendNow() if place else Wait(now), orders[:place]
 
 
 async def _first_refused(

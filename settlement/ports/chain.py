@@ -91,7 +91,8 @@ class Inclusion:
     """A transaction in a block of the canonical chain, as read now.
 
     ``executed``: it did not revert. ``succeeded``: the vault says that it paid the batch.
-    ``skipped`` holds the indices of payouts that the vault could not make. ``fee_paid_wei`` is
+    ``skipped`` holds the indices of payouts that the vault could not make, ``paid_minor`` the sum
+    of those it made (``None``: not said). ``fee_paid_wei`` is
     the gas used times the price really paid, consumed by a reverted transaction as well.
     """
 
@@ -102,6 +103,7 @@ class Inclusion:
     skipped: frozenset[int]
     fee_paid_wei: int
     executed: bool
+    paid_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ class ChainPort(Protocol):
     async def preflight(self, lane_address: str, call: Call) -> None:
         """Would this call go through now?
 
-        Raises :class:`~settlement.errors.ChainPaused` (wait) or
+        Raises :class:`~settlement.errors.ChainPaused` (wait),
+        :class:`~settlement.errors.ChainLimited` (less of it may) or
         :class:`~settlement.errors.ChainRefused` with the reason.
         """
         ...

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from settlement.batch import Batch, BatchKind, BatchStatus, Lane
-from settlement.batching.conclude import conclude, has_paid
+from settlement.batching.conclude import conclude, contradiction, has_paid
 from settlement.batching.nonces import reconcile
 from settlement.batching.resubmit import is_due, rebroadcast, remind
 from settlement.errors import NetworkStopped, TidegateError
@@ -82,6 +82,9 @@ async def _follow(
         reason = f"batch {batch.id} paid nobody, yet the vault holds its id: somebody else did"
         await _stop(ports, lane, reason)
     orders = await ports.store.in_batch(batch.id)
+    wrong = contradiction(batch, orders, inclusion)
+    if wrong is not None:
+        await _stop(ports, lane, wrong)
     await ports.store.apply_batch(lane, conclude(batch, orders, inclusion, chain, now), now)
     ports.log.info("batch_final", batch_id=batch.id, succeeded=inclusion.succeeded)
     return 1

@@ -120,6 +120,19 @@ async def test_an_endpoints_own_limit_moves_on_to_the_next(script: Any) -> None:
         await client.close()
 
 
+async def test_failure_5_bytes_that_the_nodes_know_already_are_sent() -> None:
+    """An answer was lost, the same bytes are sent again: that is a success, wrapped or not."""
+    wrapped = error(-32603, "Internal error", {"message": "already known"})
+    async with (
+        scripted_node(wrapped) as first,
+        scripted_node(error(-32000, "txpool is full")) as second,
+    ):
+        for urls in ([first.url], [second.url, first.url]):
+            client = RpcClient(urls)
+            await client.broadcast(b"\x02signed")
+            await client.close()
+
+
 async def test_the_endpoint_that_served_last_is_asked_first() -> None:
     """A dead endpoint costs one attempt, not one per call."""
     async with (

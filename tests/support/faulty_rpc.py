@@ -14,6 +14,7 @@ stale_head          ``latest``, ``safe`` and ``finalized`` as they were some blo
 lagging_receipt     a receipt that exists is not there yet
 stale_answer        what this very question was answered some blocks ago, reorganised or not
 wrapped_error       the bytes are accepted, and the answer is some client's error text for that
+refused             the bytes are not accepted, in the words of :attr:`FaultyRpc.refusal`
 said_twice          the bytes are delivered twice, the second answer counts
 lie_reverted        every receipt says failure, every view answers zero
 lie_final           the newest block is said to be final
@@ -54,6 +55,8 @@ REFUSALS: tuple[Mapping[str, Any], ...] = (
 class FaultyRpc:
     """ASGI application before the node at ``upstream``.
 
+    ``requests`` are the methods asked for, ``sent`` the raw transactions that arrived here;
+    ``refusal`` is the error of ``refused`` and ``wrapped_error`` (otherwise one is drawn).
     ``lag_blocks_max`` bounds ``stale_answer``: as far as a reorganisation may reach, and no
     further, since a node that contradicts final blocks is not late but false.
     """
@@ -68,6 +71,8 @@ class FaultyRpc:
     ) -> None:
         self.faults = Faults(rng or Random(0), rates or {})
         self.requests: list[str] = []
+        self.sent: list[str] = []
+        self.refusal: Mapping[str, Any] | None = None
         self._upstream = upstream
         self._lag_blocks_max = lag_blocks_max
         self._http: httpx.AsyncClient | None = None
@@ -80,6 +85,7 @@ class FaultyRpc:
         calls = payload if isinstance(payload, list) else [payload]
         methods = [str(call["method"]) for call in calls]
         self.requests += methods
+        self.sent += [call["params"][0] for call in calls if call["method"] == SEND]
         kind = self.faults.take(methods, _possible(methods))
         if kind in ("drop_before", "outage"):
             return await drop(send)
@@ -107,17 +113,22 @@ class FaultyRpc:
                 return {**known[1], "id": call["id"]}
         if kind == "lie_final" and call["params"][:1] == ["finalized"]:
             call = {**call, "params": ["latest", *call["params"][1:]]}
+        if kind == "refused" and call["method"] == SEND:
+            return self._error(call)
         found = await self._ask(call)
         if kind == "lie_reverted":
             return _reverted(call, found)
         if kind == "lagging_receipt" and call["method"] == RECEIPT:
             return {"jsonrpc": "2.0", "id": call["id"], "result": None}
         if kind == "wrapped_error" and call["method"] == SEND:
-            error = self.faults.rng.choice(REFUSALS)
-            return {"jsonrpc": "2.0", "id": call["id"], "error": error}
+            return self._error(call)
         if self.faults.rates and call["method"] in (*HEADS, RECEIPT):
             self._earlier[_question(call)] = (await self._head(), found)
         return found
+
+    def _error(self, call: dict[str, Any]) -> dict[str, Any]:
+        error = self.refusal or self.faults.rng.choice(REFUSALS)
+        return {"jsonrpc": "2.0", "id": call["id"], "error": error}
 
     async def _as_of_earlier(self, call: dict[str, Any]) -> dict[str, Any]:
         """The same question about a head some blocks ago."""
@@ -143,7 +154,7 @@ class FaultyRpc:
 def _possible(methods: list[str]) -> tuple[str, ...]:
     kinds = _CONNECTION
     if SEND in methods:
-        kinds += ("wrapped_error", "said_twice")
+        kinds += ("wrapped_error", "refused", "said_twice")
     if RECEIPT in methods:
         kinds += ("lagging_receipt", "stale_answer")
     if RECEIPT in methods or "eth_call" in methods:
