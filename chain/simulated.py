@@ -109,6 +109,7 @@ class SimulatedChain:
             state = deepcopy(self.state)
             block = Block(number, name, tuple(self._executed(state, number, name)), state)
             self.blocks.append(block)
+            self.base_fee_wei += 1  # no two moments have the same price
 
     def reorganise(self, depth: int, *, forget: bool) -> None:
         """Replace the last ``depth`` blocks by one more empty ones; their transactions go back to

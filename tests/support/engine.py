@@ -14,7 +14,8 @@ from settlement.ledger.accounts import PLATFORM
 from settlement.order import Order, Status
 from settlement.pipeline import settle
 from settlement.ports.bundle import Ports
-from settlement.ports.payment import Intent, IntentStatus, Refund, RefundStatus
+from settlement.ports.payment import Intent, IntentStatus, ProviderEvent, Refund, RefundStatus
+from settlement.ports.screening import Outcome, Reason, Verdict
 from settlement.schedule import Policy
 from tests.support.builders import NOW, Scene
 
@@ -40,8 +41,10 @@ class Nobody:
     def __init__(self) -> None:
         self.named: set[str] = set()
 
-    async def screen(self, order: Order) -> Any:
-        raise NotImplementedError(order.id)
+    async def screen(self, order: Order) -> Verdict:
+        outcome = Outcome.BLOCK if order.wallet in self.named else Outcome.CLEAR
+        reasons = (Reason("list.test", "named"),) if order.wallet in self.named else ()
+        return Verdict(outcome, reasons, {"test": "1"})
 
     async def vetoed(self, network: str, wallets: Sequence[str]) -> frozenset[str]:  # noqa: ARG002
         return frozenset(self.named.intersection(wallets))
@@ -59,35 +62,81 @@ class NoOpinion:
 
 @dataclass
 class Cards:
-    """A payment provider that captured every intent in full and refunds by key."""
+    """A payment provider. Intents that it has not made were captured in full somewhere else."""
 
     amount_minor: int = 10_000
+    intents: dict[str, Intent] = field(default_factory=dict)
     refunds: dict[str, list[tuple[str, Refund]]] = field(default_factory=dict)
+    events: list[ProviderEvent] = field(default_factory=list)
+
+    async def create_intent(self, order: Order) -> Intent:
+        intent_id = f"pi_{order.id}"
+        made = Intent(
+            id=intent_id,
+            status=IntentStatus.REQUIRES_PAYMENT_METHOD,
+            amount_minor=order.gross.amount_minor,
+            currency=order.gross.asset.code,
+            order_id=order.id,
+            client_secret=f"{intent_id}_secret",
+        )
+        return self.intents.setdefault(intent_id, made)
+
+    def pay(self, intent_id: str, now: datetime) -> None:
+        """The customer's bank holds the money."""
+        self._change(
+            intent_id,
+            status=IntentStatus.REQUIRES_CAPTURE,
+            charge_id=f"ch_{intent_id}",
+            authorized_at=now,
+            capture_before=now + timedelta(days=7),
+        )
 
     async def retrieve_intent(self, intent_id: str) -> Intent:
         given = sum(refund.amount_minor for _key, refund in self.refunds.get(intent_id, []))
-        return Intent(
+        elsewhere = Intent(
             id=intent_id,
             status=IntentStatus.SUCCEEDED,
             amount_minor=self.amount_minor,
             currency="USD",
             order_id=None,
             received_minor=self.amount_minor,
-            refunded_minor=given,
         )
+        return replace(self.intents.get(intent_id, elsewhere), refunded_minor=given)
+
+    async def capture(self, intent_id: str, amount_minor: int, key: str) -> Intent:
+        intent = self.intents[intent_id]
+        if intent.status is IntentStatus.SUCCEEDED:
+            return intent
+        if intent.status is not IntentStatus.REQUIRES_CAPTURE:
+            raise PaymentRefused(f"{key}: {intent.status}")
+        taken = {"status": IntentStatus.SUCCEEDED, "received_minor": amount_minor}
+        return self._change(intent_id, **taken)
+
+    async def cancel(self, intent_id: str, key: str) -> Intent:
+        if self.intents[intent_id].status is IntentStatus.SUCCEEDED:
+            raise PaymentRefused(f"{key}: captured")
+        return self._change(intent_id, status=IntentStatus.CANCELED)
 
     async def refund(self, intent_id: str, amount_minor: int, order_id: str, key: str) -> Refund:
         made = self.refunds.setdefault(intent_id, [])
         for known, refund in made:
             if known == key:
                 return refund
-        if sum(refund.amount_minor for _key, refund in made) + amount_minor > self.amount_minor:
+        received = (await self.retrieve_intent(intent_id)).received_minor
+        if sum(refund.amount_minor for _key, refund in made) + amount_minor > received:
             raise PaymentRefused(f"{order_id}: more than was charged")
         made.append((key, Refund(new_id("re"), RefundStatus.SUCCEEDED, amount_minor)))
         return made[-1][1]
 
     async def refunds_of(self, intent_id: str) -> Sequence[Refund]:
         return [refund for _key, refund in self.refunds.get(intent_id, [])]
+
+    async def events_since(self, created_at: datetime) -> Sequence[ProviderEvent]:  # noqa: ARG002
+        return list(self.events)
+
+    def _change(self, intent_id: str, **changes: Any) -> Intent:
+        self.intents[intent_id] = replace(self.intents[intent_id], **changes)
+        return self.intents[intent_id]
 
 
 class Notes:
@@ -122,6 +171,16 @@ class Engine:
     log: Notes
     screening: Nobody
     orders: dict[str, Order] = field(default_factory=dict)
+    customers_pay: bool = True
+
+    async def accepted(self) -> Order:
+        """A new order to a wallet of its own; nobody has paid, its tokens are in the vault."""
+        wallet = f"0x{len(self.orders) + 1:040x}"
+        order = await self.scene.order(wallet=wallet)
+        await self.scene.fund(order.token.amount_minor)
+        self.chain.give(VAULT, tokens=order.token.amount_minor)
+        self.orders[order.id] = order
+        return order
 
     async def order(self, gross_minor: int = 10_000) -> Order:
         """A captured order to a wallet of its own, with its tokens in the vault."""
@@ -189,7 +248,7 @@ async def an_engine(lanes: int = 1, *, policy: Policy | None = None, **chain: An
     cards, screening = Cards(), Nobody()
     ports = Ports(
         store=store,
-        payment=cards,  # type: ignore[arg-type]
+        payment=cards,
         screening=screening,
         chains={"local": simulated},
         gas=NoOpinion(),

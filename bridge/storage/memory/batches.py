@@ -24,8 +24,8 @@ class BatchPart(LanePart):
     """Implements the rest of :class:`settlement.ports.store.BatchStore`."""
 
     async def new_batch_id(self) -> int:
-        self._batch_ids += 1
-        return self._batch_ids
+        self.batch_ids += 1
+        return self.batch_ids
 
     async def plan(self, lane: Lane, batch: Batch, orders: Sequence[Change]) -> None:
         changes = bound(batch, orders)

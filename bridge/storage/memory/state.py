@@ -98,7 +98,7 @@ class Part:
     def __init__(self, clock: Clock | None = None) -> None:
         self.tables = Tables()
         self._clock = clock or SystemClock()
-        self._batch_ids = 0
+        self.batch_ids = 0
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Tables]:
