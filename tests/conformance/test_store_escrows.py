@@ -25,8 +25,8 @@ from settlement.money import Money
 from settlement.order import Status
 from settlement.ports.chain import ContractCall
 from settlement.transitions import move
-from tests.support.builders import AMPLE, DUSD, IDENTITY, NOW, Scene, after, key
-from tests.support.escrows import PAYEE, PAYER, an_escrow, some_terms
+from tests.support.builders import DUSD, IDENTITY, NOW, Scene, after, key
+from tests.support.escrows import PAYEE, PAYER, agree
 
 E = EscrowStatus
 RELEASE = Release(10**30, "0x" + "e1" * 32, "0xsig")
@@ -35,18 +35,7 @@ CALL = RequestedCall("esc:1:1", "local", "0xlane", ContractCall("0xescrow", b"ca
 
 async def agreed(scene: Scene) -> Escrow:
     """An accepted order and the escrow that it will fill."""
-    quote = await scene.saved_quote()
-    command = scene.command(quote)
-    terms = some_terms(command.order_id, amount_minor=quote.token.amount_minor)
-    escrow = an_escrow(E.AWAITING_FUNDING, terms, tenant_id=scene.tenant, epoch=0)
-    command = replace(
-        command,
-        wallet=escrow.purse,
-        escrow=escrow,
-        parties=(PAYEE, PAYER),
-        settle_by=terms.expires_at,
-    )
-    order = await scene.store.accept(command, AMPLE, key(), NOW)
+    order, escrow = await agree(scene)
     assert (order.escrow_id, order.wallet, order.parties) == (
         escrow.id,
         escrow.purse,

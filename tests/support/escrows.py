@@ -1,11 +1,14 @@
 """Escrows with sensible values, for tests that care about one or two of them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from settlement.escrow import Escrow, EscrowStatus, OnChain, Terms
 from settlement.ids import new_id
 from settlement.money import Asset
+from settlement.order import Order
+from tests.support.builders import AMPLE, NOW, Scene, key
 
 AMOUNT = 97_000_000
 DUSD = Asset("DUSD", 6, "local")
@@ -61,3 +64,19 @@ def seen(block_number: int = 10, **changes: Any) -> OnChain:
         "ended": False,
     }
     return OnChain(**(values | changes))
+
+
+async def agree(scene: Scene, now: datetime = NOW, **changes: Any) -> tuple[Order, Escrow]:
+    """An accepted order and the escrow that it will fill."""
+    quote = await scene.saved_quote()
+    command = scene.command(quote)
+    terms = some_terms(command.order_id, amount_minor=quote.token.amount_minor, **changes)
+    escrow = an_escrow(EscrowStatus.AWAITING_FUNDING, terms, tenant_id=scene.tenant, epoch=0)
+    command = replace(
+        command,
+        wallet=escrow.purse,
+        escrow=escrow,
+        parties=(terms.payee, terms.payer),
+        settle_by=terms.expires_at,
+    )
+    return await scene.store.accept(command, AMPLE, key(), now), escrow
