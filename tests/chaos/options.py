@@ -54,9 +54,11 @@ RPC_RATES: tuple[Mapping[str, float], ...] = (
         "stale_head": 0.05,
         "stale_answer": 0.05,
         "wrapped_error": 0.2,
+        "lie_final": 0.05,
+        "lie_reverted": 0.1,
     },
 )
-"""One per endpoint: a fair one, one that lags, one that is often away."""
+"""One per endpoint: a fair one, one that lags, one that is often away and sometimes lies."""
 
 STRIPE_RATES: Mapping[str, float] = {
     "drop_before": 0.01,

@@ -99,6 +99,7 @@ def _report(
             "endpoints": len(system.rpcs),
             "block_s": BLOCK_S,
             "blocks_to_final": 2 * SLOTS_IN_AN_EPOCH,
+            "restarts": system.restarts,
             "reorg_depths": storm.depths,
             "quote_life_s": options.quote_life_s,
             "policy": dict(POLICY),

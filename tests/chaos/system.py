@@ -63,6 +63,7 @@ class System:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     supervised: bool = False
+    restarts: int = 0
     mining: asyncio.Event = field(default_factory=asyncio.Event)
     _starts: Counter[str] = field(default_factory=Counter)
     _kept_down: set[str] = field(default_factory=set)
@@ -132,7 +133,7 @@ class System:
         while not self.ended.is_set():
             for name, child in list(self.children.items()):
                 if not child.alive and name not in self._kept_down:
-                    self.counts["restarts"] += 1
+                    self.restarts += 1
                     self.launch(name)
             await self.pause(_WATCH_S)
 

@@ -72,9 +72,9 @@ class Faults:
             self._outage -= 1
             return "outage"
         for name, rate in self.rates.items():
-            point -= rate
+            point -= rate if name in possible else 0
             if point < 0:
-                kind = name if name in possible else None
+                kind = name
                 break
         if kind == "outage":
             self._outage = self.rng.randrange(5, 25)
