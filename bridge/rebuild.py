@@ -29,7 +29,7 @@ from settlement.ledger.accounts import PLATFORM
 from settlement.money import Asset, Money
 from settlement.order import Order
 from settlement.ports.bundle import Ports
-from settlement.ports.chain import ChainPort, Fees, PaidBatch, SelfTransfer
+from settlement.ports.chain import ChainHistory, ChainPort, Fees, PaidBatch, SelfTransfer
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.rebuild import Settled, assign, is_consistent, step
 
@@ -42,7 +42,11 @@ _STEPS_MAX = 12
 
 @dataclass
 class Report:
-    """What was done, and ``left``: what a person has to look at before the network may start."""
+    """What was done.
+
+    ``left`` is what a person has to look at before the network may start, ``notes`` what one
+    should know.
+    """
 
     quarantined: int = 0
     written_down: list[OrderId] = field(default_factory=list)
@@ -50,14 +54,23 @@ class Report:
     moved: int = 0
     released: int = 0
     left: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Rebuild:
     """One network's rebuilding. ``fiat`` are the currencies that intents may be in."""
 
-    def __init__(self, ports: Ports, rows: Rebuilding, network: str, fiat: Sequence[Asset]) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        rows: Rebuilding,
+        history: ChainHistory,
+        network: str,
+        fiat: Sequence[Asset],
+    ) -> None:
         self._ports = ports
         self._rows = rows
+        self._history = history
         self._network = network
         self._chain: ChainPort = ports.chains[network]
         self._fiat = {asset.code: asset for asset in fiat}
@@ -76,7 +89,7 @@ class Rebuild:
         for lane in lanes:
             await self._quarantine(lane)
         await self._write_down(since)
-        paid = list(await self._chain.paid_batches())
+        paid = list(await self._history.paid_batches())
         await self._settle(paid)
         for order_id in self._intents:
             await self._walk(order_id, None)
@@ -154,6 +167,8 @@ class Rebuild:
             return
         if await self._rows.write_down(order, self._now()):
             self.report.written_down.append(order.id)
+            if "escrow_id" in intent.facts:
+                self.report.notes.append(f"{order.id} pays an escrow whose terms are lost")
         else:
             self.report.left.append(f"intent {intent.id}: there is no tenant {order.tenant_id}")
 

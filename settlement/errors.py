@@ -6,13 +6,17 @@
     ├── Refusal                     the caller asked for something we will not do
     │   ├── InvalidInput            a value is malformed (names its parameter)
     │   │   ├── InvalidAddress
-    │   │   └── AmountOutOfRange
+    │   │   ├── AmountOutOfRange
+    │   │   ├── EscrowUnavailable   there is no escrow contract on the network
+    │   │   └── SignatureInvalid    not signed by who had to sign
     │   ├── Forbidden               this key may not do this
     │   ├── NotFound                no such object for this tenant
     │   ├── QuoteExpired
     │   ├── QuoteUsed
     │   ├── LimitExceeded           a counter's cap would be passed
     │   ├── NotCancelable           the order has gone too far
+    │   ├── WrongEscrowState        an escrow is not (or no more) where this could be done
+    │   ├── AttestationKnown        what was signed is being or has been carried out
     │   └── IdempotencyMismatch     same key, other payload
     ├── OutsideError                a system outside misbehaved; ``transient`` says: try again?
     │   ├── PaymentError
@@ -66,6 +70,14 @@ class AmountOutOfRange(InvalidInput):
     code = "amount_out_of_range"
 
 
+class EscrowUnavailable(InvalidInput):
+    code = "escrow_unavailable"
+
+
+class SignatureInvalid(InvalidInput):
+    code = "signature_invalid"
+
+
 class Forbidden(Refusal):
     code = "forbidden"
 
@@ -88,6 +100,14 @@ class LimitExceeded(Refusal):
 
 class NotCancelable(Refusal):
     code = "order_not_cancelable"
+
+
+class WrongEscrowState(Refusal):
+    code = "escrow_state"
+
+
+class AttestationKnown(Refusal):
+    code = "attestation_known"
 
 
 class IdempotencyMismatch(Refusal):

@@ -17,7 +17,9 @@ from settlement.quote import Line, LineKind
 
 def order_facts(order: Order) -> dict[str, str]:
     """Everything fixed about an order that the intent itself does not say."""
+    escrow = {} if order.escrow_id is None else {"escrow_id": order.escrow_id}
     return {
+        **escrow,
         "order_id": order.id,
         "tenant_id": order.tenant_id,
         "quote_id": order.quote_id,

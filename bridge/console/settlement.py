@@ -11,6 +11,7 @@ from bridge.settings import SettingsError
 from bridge.storage.rebuilding import Rebuilding
 from bridge.storage.wake import WORK, somebody_listens
 from bridge.wording import shown
+from chain.evm.client import EvmChain
 from settlement.errors import InvariantBroken, NotFound
 
 SINCE_DAYS = 30
@@ -44,8 +45,10 @@ async def rebuild(network: str, since: datetime | None, yes: bool) -> None:
             await desk.queries.append_audit(
                 actor=ACTOR, action="settlement.rebuild", object_id=network, now=desk.clock.now()
             )
-            rows = Rebuilding(desk.store.pool)
-            report = await Rebuild(ports, rows, network, desk.settings.currencies).run(start)
+            chain = ports.chains[network]
+            assert isinstance(chain, EvmChain)  # the only family so far; others bring a history
+            rows, fiat = Rebuilding(desk.store.pool), desk.settings.currencies
+            report = await Rebuild(ports, rows, chain.history, network, fiat).run(start)
     _tell(network, report)
 
 
@@ -54,6 +57,8 @@ def _tell(network: str, report: Report) -> None:
     click.echo(f"{shown(len(report.written_down), 'order')} written down again")
     click.echo(f"{len(report.batches)} of the chain's batches recorded, {report.moved} steps")
     click.echo(f"{shown(report.released, 'order')} given back by batches that paid nobody")
+    for line in report.notes:
+        click.echo(f"note: {line}")
     for line in report.left:
         click.echo(f"LEFT: {line}")
     if report.left:

@@ -27,7 +27,7 @@ class History:
         self._vault = vault_address
         self._assets = assets
 
-    async def paid_batches(self, since_block: int) -> Sequence[PaidBatch]:
+    async def paid_batches(self, since_block: int = 0) -> Sequence[PaidBatch]:
         """By block. What each receipt says is agreed by a quorum; which transactions there are, the
         best endpoint says.
 

@@ -207,17 +207,18 @@ class ChainPort(Protocol):
         """
         ...
 
-    async def paid_batches(self, since_block: int = 0) -> Sequence[PaidBatch]:
-        """Every batch that the vault paid in final blocks from ``since_block`` on, by block.
-
-        For repairs: it reads the vault's whole history.
-        """
-        ...
-
     async def batch_recorded(self, batch_id: int) -> bool:
         """Whether the vault already holds this batch id's root (newest block)."""
         ...
 
     async def balance(self, asset: Asset, address: str) -> int:
         """Minor units of ``asset`` (token or native coin) at ``address``, newest block."""
+        ...
+
+
+class ChainHistory(Protocol):
+    """For repairs alone: what the chain remembers when we do not."""
+
+    async def paid_batches(self, since_block: int = 0) -> Sequence[PaidBatch]:
+        """Every batch that the vault paid in final blocks from ``since_block`` on, by block."""
         ...

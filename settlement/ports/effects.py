@@ -45,6 +45,13 @@ GAPS: Mapping[str, str] = {
     "store.refuse_call": "call-refused",
     "store.ask": "batch-given-up-not-outbid",
     "store.stop_network": "network-stopped",
+    # Escrows
+    "store.claim_escrows": "escrows-leased-not-looked-at",
+    "store.apply_escrow": "escrow-moved-next-not-begun",
+    "store.withdraw_call": "call-withdrawn-action-not-held",
+    "store.claim_notes": "notes-leased-not-told",
+    "payment.annotate": "note-told-not-noted",
+    "store.noted": "note-noted",
 }
 """Effects of the pipeline, each with the gap behind it."""
 
@@ -63,6 +70,7 @@ READS: frozenset[str] = frozenset(
     {
         "payment.retrieve_intent",
         "payment.refunds_of",
+        "payment.intents_since",
         "payment.events_since",
         "store.get",
         "store.find",
@@ -78,6 +86,9 @@ READS: frozenset[str] = frozenset(
         "store.available",
         "store.balances",
         "store.totals",
+        "store.escrows_in",
+        "store.call_outcome",
+        "store.batch_outcome",
         "chain.normalize_address",
         "chain.batch_root",
         "chain.batch_size",

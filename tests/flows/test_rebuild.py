@@ -105,7 +105,9 @@ async def completed(bridge: Bridge, wallet: str | None = None) -> str:
 async def rebuilt(backups: Backups) -> Report:
     """Run the command's work while the chain goes on mining."""
     bridge = backups.now
-    rebuild = Rebuild(bridge.ports, Rebuilding(bridge.store.pool), "local", [USD])
+    rebuild = Rebuild(
+        bridge.ports, Rebuilding(bridge.store.pool), bridge.chain.history, "local", [USD]
+    )
     work = asyncio.ensure_future(rebuild.run(backups.began_at))
     while not work.done():
         bridge.world.rpc("evm_mine")
