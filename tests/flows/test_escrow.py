@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 from web3 import Web3
 
+from settlement.errors import PaymentUnknown
 from settlement.ledger.accounts import Account
 from settlement.order import Status
 from settlement.stages import capture, charge, screen
 from tests.flows.bridge import FRONTEND_KEY
+from tests.flows.disturbing import disturb_payment
 from tests.flows.escrowing import (
     EVIDENCE,
     a_deal,
@@ -259,10 +261,16 @@ async def test_an_oracle_releases_in_two_parts(bridge):
 
 
 async def test_stripes_dashboard_shows_how_the_escrow_stands(bridge):
-    """In the payment intent's metadata, however long Stripe was away."""
+    """In the payment intent's metadata, however long Stripe was away; no money waits for it."""
     deal = await funded(bridge)
+    real = bridge.ports
+    disturb_payment(bridge, "annotate", away)
     await deal.release("40.00")
     await deal.until(lambda view: view["attestations"][0]["status"] == "final")
+    assert deal.holds(deal.payee) == minor("40.00")
+    assert (await bridge.intent(deal.order_id))["metadata"]["escrow_released"] == "0.000000 DUSD"
+    bridge.ports = real
+    bridge.clock.ahead += timedelta(seconds=31)
     await bridge.step()
     metadata = (await bridge.intent(deal.order_id))["metadata"]
     view = await deal.view()
@@ -270,6 +278,10 @@ async def test_stripes_dashboard_shows_how_the_escrow_stands(bridge):
     assert metadata["escrow_state"] == "funded"
     assert metadata["escrow_released"] == "40.000000 DUSD"
     assert metadata["transaction_hash"] == view["transactions"][1]
+
+
+async def away(_real, *_arguments):
+    raise PaymentUnknown("Stripe is away")
 
 
 async def test_both_parties_divide_as_they_like(bridge):
