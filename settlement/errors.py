@@ -13,6 +13,7 @@
     │   ├── QuoteUsed
     │   ├── LimitExceeded           a counter's cap would be passed
     │   ├── NotCancelable           the order has gone too far
+    │   ├── NotOpen                 the batch has come to its end
     │   └── IdempotencyMismatch     same key, other payload
     ├── OutsideError                a system outside misbehaved; ``transient`` says: try again?
     │   ├── PaymentError
@@ -88,6 +89,12 @@ class LimitExceeded(Refusal):
 
 class NotCancelable(Refusal):
     code = "order_not_cancelable"
+
+
+class NotOpen(Refusal):
+    """A final block has decided the batch: nothing about it can be changed any more."""
+
+    code = "not_open"
 
 
 class IdempotencyMismatch(Refusal):

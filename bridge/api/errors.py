@@ -92,6 +92,7 @@ TABLE: dict[type[core.TidegateError], tuple[int, str]] = {
     core.QuoteUsed: (409, "The quote has been used"),
     core.LimitExceeded: (422, "A limit would be exceeded"),
     core.NotCancelable: (409, "The order can no longer be canceled"),
+    core.NotOpen: (409, "The settlement has come to its end"),
     core.IdempotencyMismatch: (422, "The idempotency key was used for another request"),
     core.OutsideError: (503, "A system that we depend on did not answer"),
     core.PaymentError: (502, "The payment provider failed"),

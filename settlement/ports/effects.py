@@ -45,11 +45,14 @@ GAPS: Mapping[str, str] = {
     "store.refuse_call": "call-refused",
     "store.ask": "batch-given-up-not-outbid",
     "store.stop_network": "network-stopped",
+    "store.note_head": "head-noted-batches-not-followed",
 }
 """Effects of the pipeline, each with the gap behind it."""
 
 BY_HAND: Mapping[str, str] = {
     "store.request_call": "call-stored-not-planned",
+    "store.ask_again": "batch-due-not-said",
+    "store.start_network": "network-started",
     "store.pause_network": "network-paused",
     "store.resume_network": "network-resumed",
     "store.pause_lane": "lane-paused",

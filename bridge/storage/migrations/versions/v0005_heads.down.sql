@@ -1,0 +1,1 @@
+ALTER TABLE networks DROP COLUMN head_number, DROP COLUMN final_number, DROP COLUMN head_at;
