@@ -25,6 +25,7 @@ from chain.deployment import Deployment, load_deployments
 from chain.evm import vault
 from chain.evm.addresses import normalize_address
 from chain.evm.client import EvmChain
+from chain.evm.escrow import EvmEscrows
 from chain.evm.proofs import receipt_facts
 from chain.gas.static import StaticGas
 from chain.network import Network
@@ -35,6 +36,7 @@ from compliance_graph.screener import ListScreener
 from settlement.errors import InvalidInput
 from settlement.ports.bundle import Ports
 from settlement.ports.clock import SystemClock
+from settlement.ports.escrow import EscrowScheme
 from settlement.ports.payment import PaymentPort, ProviderEvent
 from settlement.schedule import Policy
 
@@ -66,6 +68,7 @@ async def open_ports(
             clock=SystemClock(),
             policy=policy or Policy(fee_caps_wei=settings.fee_caps_wei),
             log=logging.get("worker"),
+            escrows={name: chain.escrows for name, chain in chains.items()},
         )
 
 
@@ -119,17 +122,24 @@ async def open_wake(url: str) -> Wake:
 
 def network_info(network: Network, deployment: Deployment) -> NetworkInfo:
     """What the API shows and checks of a network, without a connection to it."""
-    contracts = frozenset({deployment.vault, *(token.address for token in deployment.tokens)})
     return NetworkInfo(
         name=network.name,
         native=network.native,
         assets=tuple(
             TokenInfo(deployment.asset(token.code), token.address) for token in deployment.tokens
         ),
-        normalize_address=partial(normalize_address, swallowing=contracts),
+        normalize_address=partial(normalize_address, swallowing=deployment.contracts),
         payout_max_minor=vault.AMOUNT_MAX_MINOR,
+        escrow=escrow_scheme(network, deployment),
         receipts=receipt_facts(network),
     )
+
+
+def escrow_scheme(network: Network, deployment: Deployment) -> EscrowScheme | None:
+    """How escrows are named and signed on the network; ``None`` where none can be made."""
+    if deployment.escrow is None or not deployment.lanes:
+        return None
+    return EvmEscrows(network.chain_id, deployment.escrow, operator=deployment.lanes[0])
 
 
 def webhook_verifier(settings: Settings) -> VerifyWebhook:

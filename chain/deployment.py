@@ -26,6 +26,7 @@ class Deployment:
 
     ``quorum`` of the nodes at ``rpc_urls`` must agree where money depends on what they say; without
     it, the only one or the majority.
+    ``escrow`` is the escrow contract, where there is one; the first lane operates new escrows.
     """
 
     network: str
@@ -34,6 +35,13 @@ class Deployment:
     tokens: tuple[Token, ...]
     lanes: tuple[str, ...]
     quorum: int | None = None
+    escrow: str | None = None
+
+    @property
+    def contracts(self) -> frozenset[str]:
+        """Ours, where tokens would be lost: nobody's wallet."""
+        own = {self.vault, *(token.address for token in self.tokens)}
+        return frozenset(own if self.escrow is None else {*own, self.escrow})
 
     def asset(self, code: str) -> Asset:
         """Raises :class:`InvalidInput` for a token that is not listed."""
@@ -65,6 +73,7 @@ def _read(name: str, entry: dict[str, Any]) -> Deployment:
         tokens=tuple(Token(**token) for token in entry["tokens"]),
         lanes=tuple(entry["lanes"]),
         quorum=_quorum(name, entry.get("quorum"), len(rpc_urls)),
+        escrow=entry.get("escrow"),
     )
 
 
@@ -97,8 +106,9 @@ def save_deployment(path: Path, deployment: Deployment) -> None:
     for name, entry in entries.items():
         fields = asdict(entry)
         del fields["network"]
-        if entry.quorum is None:
-            del fields["quorum"]
+        for optional in ("quorum", "escrow"):
+            if fields[optional] is None:
+                del fields[optional]
         content[name] = fields
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content, indent=2) + "\n")

@@ -6,7 +6,9 @@
     ├── Refusal                     the caller asked for something we will not do
     │   ├── InvalidInput            a value is malformed (names its parameter)
     │   │   ├── InvalidAddress
-    │   │   └── AmountOutOfRange
+    │   │   ├── AmountOutOfRange
+    │   │   ├── EscrowUnavailable   there is no escrow contract on the network
+    │   │   └── SignatureInvalid    not signed by who had to sign
     │   ├── Forbidden               this key may not do this
     │   ├── NotFound                no such object for this tenant
     │   ├── QuoteExpired
@@ -14,6 +16,8 @@
     │   ├── LimitExceeded           a counter's cap would be passed
     │   ├── NotCancelable           the order has gone too far
     │   ├── NotOpen                 the batch has come to its end
+    │   ├── WrongEscrowState        an escrow is not (or no more) where this could be done
+    │   ├── AttestationKnown        what was signed is being or has been carried out
     │   └── IdempotencyMismatch     same key, other payload
     ├── OutsideError                a system outside misbehaved; ``transient`` says: try again?
     │   ├── PaymentError
@@ -67,6 +71,14 @@ class AmountOutOfRange(InvalidInput):
     code = "amount_out_of_range"
 
 
+class EscrowUnavailable(InvalidInput):
+    code = "escrow_unavailable"
+
+
+class SignatureInvalid(InvalidInput):
+    code = "signature_invalid"
+
+
 class Forbidden(Refusal):
     code = "forbidden"
 
@@ -95,6 +107,14 @@ class NotOpen(Refusal):
     """A final block has decided the batch: nothing about it can be changed any more."""
 
     code = "not_open"
+
+
+class WrongEscrowState(Refusal):
+    code = "escrow_state"
+
+
+class AttestationKnown(Refusal):
+    code = "attestation_known"
 
 
 class IdempotencyMismatch(Refusal):

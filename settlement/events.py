@@ -12,7 +12,10 @@ from settlement.ids import OrderId
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an order; ``type`` is ``order.<status>`` or a named fact."""
+    """Something that happened to an order; ``type`` is ``order.<status>`` or a named fact.
+
+    What happens to an order's escrow is told in the order's history, as ``escrow.…``.
+    """
 
     type: str
     data: Mapping[str, str | int | None] = field(default_factory=dict)
@@ -37,3 +40,14 @@ REORGANIZED = "order.reorganized"
 REQUEUED = "order.requeued"
 REFUNDED_OUTSIDE = "order.refunded_outside"
 DISPUTED = "order.disputed"
+
+ESCROW_FUNDED = "escrow.funded"
+ESCROW_RELEASED = "escrow.released"
+ESCROW_REFUNDED = "escrow.refunded"
+ESCROW_DISPUTED = "escrow.disputed"
+ESCROW_DISPUTE_LAPSED = "escrow.dispute_lapsed"
+ESCROW_ENDED = "escrow.ended"
+ESCROW_VOIDED = "escrow.voided"
+ESCROW_REQUESTED = "escrow.requested"
+ESCROW_HELD = "escrow.held"
+ESCROW_FAILED = "escrow.failed"

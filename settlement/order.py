@@ -71,6 +71,9 @@ class Order:
     writes, and a write carries the one that was read, so that a worker that wakes late changes
     nothing. ``exit_to`` is where ``voiding`` leads once the provider confirms. ``batch_id`` is
     set while a batch may pay the order.
+
+    An order that settles to an escrow pays the escrow's purse: that is its ``wallet``. ``parties``
+    are those whom the escrow may pay later, ``settle_by`` when it is too late to fill the purse.
     """
 
     id: OrderId
@@ -106,3 +109,11 @@ class Order:
     refund_tried_at: datetime | None = None
     return_url: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    escrow_id: str | None = None
+    parties: tuple[str, ...] = ()
+    settle_by: datetime | None = None
+
+    @property
+    def screened(self) -> tuple[str, ...]:
+        """Every address that has to be clear before money is taken and before it leaves."""
+        return (self.wallet, *self.parties)

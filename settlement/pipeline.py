@@ -15,6 +15,9 @@ voiding               release     expired, canceled, rejected
 refund_pending        refund      refunded, refund_failed
 ====================  ==========  =============================
 
+An order that has filled an escrow's purse is completed; the escrow has a table of its own
+(:data:`settlement.escrow.ESCROW`) and one stage, ``escrow``.
+
 A tick claims what is due, decides, calls outside and stores the result. Running one twice, late,
 or in two processes changes nothing.
 """
@@ -26,7 +29,17 @@ from settlement.batch import Lane
 from settlement.batching.lease import under_lease
 from settlement.order import Status
 from settlement.ports.bundle import Ports
-from settlement.stages import capture, charge, confirm, inbox, refund, release, screen, submit
+from settlement.stages import (
+    capture,
+    charge,
+    confirm,
+    escrow,
+    inbox,
+    refund,
+    release,
+    screen,
+    submit,
+)
 
 Tick = Callable[[Ports], Awaitable[int]]
 
@@ -94,6 +107,7 @@ TICKS: Mapping[str, Tick] = {
     "settle": settle,
     "release": release.tick,
     "refund": refund.tick,
+    "escrow": escrow.tick,
 }
 """Every stage once, in the order of the business."""
 

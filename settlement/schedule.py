@@ -19,7 +19,8 @@ class Policy:
     ``fee_caps_wei`` is the most that is bid per unit of gas, by network; one that is not named has
     no cap. ``review_margin_ms`` is how long before the card's own
     ``capture_before`` a review ends. ``liquidity_patience_ms`` is how long after the quote's
-    expiry an authorised order may wait for tokens.
+    expiry an authorised order may wait for tokens. ``escrow_poll_ms`` is how often the chain is
+    asked what others did to an escrow.
     """
 
     claim_limit: int = 200
@@ -39,6 +40,7 @@ class Policy:
     attempts_max: int = 20
     inbox_attempts_max: int = 10
     refund_attempts_max: int = 10
+    escrow_poll_ms: int = 60_000
     fee_caps_wei: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -45,6 +45,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "orders.cancel": _SALES | {Role.OPERATOR, PUBLISHABLE},
     "receipts.read": _SALES | {Role.OPERATOR, PUBLISHABLE},
     "settlements.read": _SALES | {Role.OPERATOR},
+    "escrows.read": _ALL,
+    "escrows.attest": _SALES | {Role.OPERATOR},
     "screenings.read": _SALES | {Role.COMPLIANCE},
     "ledger.read": _SALES | {Role.OPERATOR},
 }

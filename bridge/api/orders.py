@@ -7,6 +7,7 @@ from litestar import Request, get, post
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Response, Stream
 
+from bridge.api.agreements import escrow_command
 from bridge.api.answer import Answer
 from bridge.api.auth import Caller, caller_of, check_client_secret, check_return_url
 from bridge.api.errors import TooManyStreams
@@ -77,7 +78,10 @@ async def create_order(
     """Turn a quote into an order. Durable when answered; never waits for the card network."""
     services, caller = services_of(request), caller_of(request)
     key = await idempotency(request, caller.namespace)
-    command = _command(services, caller, data)
+    if data.settle_to == "escrow":
+        command = await escrow_command(services, caller, data)
+    else:
+        command = _command(services, caller, data)
     limits = limits_for_quote(caller, data.quote_id)
     order = await services.store.accept(command, limits, key, services.clock.now())
     services.wake.notify(WORK)
@@ -96,6 +100,10 @@ async def create_order(
 
 def _command(services: Services, caller: Caller, data: OrderCreate) -> AcceptOrder:
     """Everything that can be checked without the database."""
+    if data.wallet is None:
+        raise InvalidInput("Object missing required field `wallet`", param="wallet")
+    if data.escrow is not None:
+        raise InvalidInput("terms of an escrow need settle_to: escrow", param="escrow")
     network = services.network(data.wallet.network, "wallet.network")
     try:
         wallet = network.normalize_address(data.wallet.address)

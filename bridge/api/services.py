@@ -18,6 +18,8 @@ from settlement.errors import InvalidInput
 from settlement.money import Asset
 from settlement.ports.accepting import AcceptingStore
 from settlement.ports.clock import Clock
+from settlement.ports.escrow import EscrowScheme
+from settlement.ports.escrow_store import AttestingStore
 from settlement.ports.gas import GasPort
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.price import PricePort
@@ -40,7 +42,7 @@ class NetworkInfo:
     ``normalize_address`` is the chain's own pure check; it raises
     :class:`~settlement.errors.InvalidAddress`. ``payout_max_minor`` is the most that one row of a
     batch can say: more could be captured and never paid. ``receipts`` is ``None`` where payments
-    cannot be proven.
+    cannot be proven, ``escrow`` where there is no contract for escrows.
     """
 
     name: str
@@ -49,10 +51,11 @@ class NetworkInfo:
     normalize_address: Callable[[str], str]
     payout_max_minor: int = (1 << 256) - 1
     receipts: ReceiptFacts | None = None
+    escrow: EscrowScheme | None = None
 
 
-class ApiStore(AcceptingStore, Store, Protocol):
-    """The two sides of the store in one object."""
+class ApiStore(AcceptingStore, AttestingStore, Store, Protocol):
+    """All sides of the store in one object."""
 
 
 VerifyWebhook = Callable[[bytes, str], ProviderEvent]

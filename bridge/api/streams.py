@@ -128,8 +128,8 @@ async def follow(
                     yield encode_event(event, caller)
             if events:
                 spoken = loop.time()
-                if events[-1].type in _FINAL_EVENTS:
-                    return
+                if any(event.type in _FINAL_EVENTS for event in events):
+                    return  # its escrow's history goes on, and has its own place
                 continue
             if not checked and await _is_over(services, order_id):
                 return  # resumed after the last event

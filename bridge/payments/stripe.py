@@ -128,6 +128,14 @@ class StripePayments:
         page = await _answer(self._client.v1.refunds.list_async(params))
         return [_refund(item) for item in reversed(page["data"]) if not _is_release(item)]
 
+    async def annotate(self, intent_id: str, metadata: Mapping[str, str], key: str) -> None:
+        """Members of the intent's metadata are set one by one; others stay as they are."""
+        params: Any = {"metadata": dict(metadata)}
+        call = self._client.v1.payment_intents.update_async(
+            intent_id, params, {"idempotency_key": key}
+        )
+        await _answer(call)
+
     async def events_since(self, created_at: datetime) -> Sequence[ProviderEvent]:
         """Oldest first; all pages. Stripe keeps events for 30 days."""
         params: dict[str, Any] = {

@@ -82,15 +82,24 @@ async def ensure_contracts(
     if known is None or is_new:
         token = await treasury.deploy_demo_dollar()
         vault = await treasury.deploy_vault([lane])
+        escrow = await treasury.deploy_escrow()
         tokens: tuple[Token, ...] = (Token(DEMO_DOLLAR, DEMO_DOLLAR_SCALE, token),)
     else:
         vault, tokens = known.vault, known.tokens
+        escrow = await _escrow(treasury, known)
     for listed in tokens:
         await treasury.list_demo_dollar(vault, listed.address, DAY_LIMIT_MINOR)
-    deployment = Deployment(name, (url,), vault, tokens, (lane,))
+    deployment = Deployment(name, (url,), vault, tokens, (lane,), escrow=escrow)
     if deployment != known:
         save_deployment(path, deployment)
     return deployment, is_new
+
+
+async def _escrow(treasury: Treasury, known: Deployment) -> str:
+    """Nobody owns it, so what lies at its address is taken for it; if nothing does, a new one."""
+    if known.escrow is not None and await treasury.has_code(known.escrow):
+        return known.escrow
+    return await treasury.deploy_escrow()
 
 
 async def _stands(treasury: Treasury, deployment: Deployment, lane: str) -> bool:

@@ -53,7 +53,8 @@ _SAVE_QUOTE = """
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """
 
-_ACCEPT = """
+# ``{columns}`` and ``{values}`` are what only orders with an escrow have, ``{escrow}`` the escrow.
+_ACCEPT_FORM = """
     WITH offer AS (
         SELECT * FROM quotes
         WHERE id = $3 AND tenant_id = $2 AND network = $5 AND expires_at > $10
@@ -69,19 +70,39 @@ _ACCEPT = """
         DO UPDATE SET used = u.used + EXCLUDED.used, cap = EXCLUDED.cap
     ), told AS (
         INSERT INTO order_events (order_id, type, data, created_at)
-        SELECT $1, 'order.awaiting_payment', '{}', $10 FROM offer
-    )
+        SELECT $1, 'order.awaiting_payment', '{{}}', $10 FROM offer
+    ){escrow}
     INSERT INTO orders (id, tenant_id, quote_id, customer, wallet, network,
                         fiat, fiat_scale, gross_minor, token, token_scale, token_minor, lines,
-                        client_secret, created_at, expires_at, due_at, return_url, metadata)
+                        client_secret, created_at, expires_at, due_at, return_url,
+                        metadata{columns})
     SELECT $1, tenant_id, id, $4, $6, network,
            fiat, fiat_scale, gross_minor, token, token_scale, token_minor, lines,
-           $7, $10, expires_at, $10, $8, $9
+           $7, $10, expires_at, $10, $8, $9{values}
     FROM offer
     RETURNING fiat, fiat_scale, gross_minor, token, token_scale, token_minor, lines, expires_at
 """
 
-_KEY = "SELECT * FROM idempotency_keys WHERE tenant_id = $1 AND key = $2"
+_ACCEPT = _ACCEPT_FORM.format(escrow="", columns="", values="")
+
+# The amount is the quote's own: the purse was computed from it, and a quote never changes.
+_ACCEPT_WITH_ESCROW = _ACCEPT_FORM.format(
+    escrow=""", agreed AS (
+        INSERT INTO escrows (id, tenant_id, order_id, network, contract, ref, purse,
+                             asset, asset_scale, token, amount_minor,
+                             payer, payee, arbiter, oracle, operator,
+                             expires_at, pays_at_expiry, created_at, due_at)
+        SELECT $14, tenant_id, $1, network, $17, $18, $6,
+               network || ':' || token, token_scale, $19, token_minor,
+               $20, $21, $22, $23, $24, $25, $26, $10, $10
+        FROM offer
+    )""",
+    columns=", escrow_id, parties, settle_by",
+    values=", $14, $15, $16",
+)
+
+# Shared with whatever else takes an idempotency key.
+KNOWN_KEY = "SELECT * FROM idempotency_keys WHERE tenant_id = $1 AND key = $2"
 _QUOTE = "SELECT * FROM quotes WHERE tenant_id = $1 AND id = $2"
 _ORDER = "SELECT * FROM orders WHERE id = $1"
 _ORDER_OF_QUOTE = "SELECT id FROM orders WHERE quote_id = $1"
@@ -89,7 +110,7 @@ _USED = """
     SELECT used FROM limit_usage
     WHERE tenant_id = $1 AND customer = $2 AND currency = $3 AND day = $4
 """
-_KEEP = """
+KEEP_KEY = """
     INSERT INTO idempotency_keys (tenant_id, key, fingerprint, resource_id, created_at)
     VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT DO NOTHING
@@ -136,6 +157,23 @@ def _new_order(command: AcceptOrder, offer: Any, now: datetime) -> Order:
         due_at=now,
         return_url=command.return_url,
         metadata=dict(command.metadata),
+        escrow_id=None if command.escrow is None else command.escrow.id,
+        parties=command.parties,
+        settle_by=command.settle_by,
+    )
+
+
+def _escrow_columns(command: AcceptOrder) -> tuple[Any, ...]:
+    """Parameters from the fourteenth on; none for an order that pays a wallet."""
+    escrow = command.escrow
+    if escrow is None:
+        return ()
+    terms = escrow.terms
+    return (
+        *(escrow.id, list(command.parties), command.settle_by),
+        *(terms.contract, escrow.ref, terms.token),
+        *(terms.payer, terms.payee, terms.arbiter, terms.oracle, terms.operator),
+        *(terms.expires_at, terms.pays_at_expiry),
     )
 
 
@@ -225,11 +263,12 @@ class AcceptingPart(Part):
         try:
             with refusing_unstorable_text():
                 row = await self.pool.fetchrow(
-                    _ACCEPT,
+                    _ACCEPT if command.escrow is None else _ACCEPT_WITH_ESCROW,
                     *(command.order_id, command.tenant_id, command.quote_id, command.customer),
                     *(command.network, command.wallet, command.client_secret),
                     *(command.return_url, dict(command.metadata), now),
                     *(idempotency.key, idempotency.fingerprint, limits.customer_day_max_minor),
+                    *_escrow_columns(command),
                 )
             if row is not None:
                 return _new_order(command, row, now)
@@ -262,7 +301,7 @@ class AcceptingPart(Part):
 
     async def _known(self, tenant_id: TenantId, idempotency: Idempotency) -> Any:
         """The row of this key; raises when it was used with another payload."""
-        row = await self.pool.fetchrow(_KEY, tenant_id, idempotency.key)
+        row = await self.pool.fetchrow(KNOWN_KEY, tenant_id, idempotency.key)
         if row is not None:
             check_fingerprint(row["fingerprint"], idempotency)
         return row
@@ -278,8 +317,8 @@ class AcceptingPart(Part):
         async with self.pool.acquire() as connection, connection.transaction():
             key = (tenant_id, idempotency.key)
             scope = (*key, idempotency.fingerprint, order_id, now)
-            if await connection.fetchval(_KEEP, *scope) is None:
-                row = await connection.fetchrow(_KEY, *key)
+            if await connection.fetchval(KEEP_KEY, *scope) is None:
+                row = await connection.fetchrow(KNOWN_KEY, *key)
                 check_fingerprint(row["fingerprint"], idempotency)
                 return order_from(row["response"])
             row = await connection.fetchrow(_LOCK_ORDER, tenant_id, order_id)

@@ -37,15 +37,19 @@ _ASK_BUMP = f"UPDATE batches SET bump_asked_at = $2 WHERE id = $1 AND {IS_OPEN} 
 _ASK_AGAIN = f"UPDATE batches SET reminded_at = NULL WHERE id = $1 AND {IS_OPEN} RETURNING id"
 
 
+async def request_on(connection: Any, requested: RequestedCall, now: datetime) -> bool:
+    """Store a call on a connection whose transaction the caller may hold; ``False``: known."""
+    call = requested.call
+    where = (requested.id, requested.network, requested.sender, call.to)
+    what = (call.data, call.value_minor, now)
+    return await connection.fetchval(_REQUEST, *where, *what) is not None
+
+
 class CallPart(Part):
     """Implements the part of :class:`settlement.ports.store.BatchStore` that requests."""
 
     async def request_call(self, requested: RequestedCall, now: datetime) -> bool:
-        call = requested.call
-        where = (requested.id, requested.network, requested.sender, call.to)
-        return (
-            await self.pool.fetchval(_REQUEST, *where, call.data, call.value_minor, now) is not None
-        )
+        return await request_on(self.pool, requested, now)
 
     async def requested_calls(self, lane: Lane, *, limit: int) -> list[RequestedCall]:
         rows = await self.pool.fetch(_WAITING, lane.network, lane.address, limit)

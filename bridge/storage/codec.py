@@ -111,6 +111,9 @@ def order_from(row: Row) -> Order:
         refund_tried_at=_moment(row["refund_tried_at"]),
         return_url=row["return_url"],
         metadata=row["metadata"],
+        escrow_id=row["escrow_id"],
+        parties=tuple(row["parties"]),
+        settle_by=_moment(row["settle_by"]),
     )
 
 

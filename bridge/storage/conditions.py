@@ -7,6 +7,7 @@ classes: importing them takes longer than everything else in storage.
 from collections.abc import Iterable
 
 from settlement.batch import OPEN
+from settlement.escrow import ENDED
 from settlement.order import FINAL
 
 
@@ -26,3 +27,12 @@ CALL_WAITS = "batch_id IS NULL AND refused_at IS NULL"
 
 IS_OPEN = f"status IN ({quoted(sorted(OPEN))})"
 """Batches that a lane still has to bring to an end."""
+
+ESCROW_LIVES = f"status NOT IN ({quoted(sorted(ENDED))})"
+"""Escrows that a stage still looks at."""
+
+NOTE_WAITS = "told < version"
+"""Escrows whose payment intent does not say yet how they stand."""
+
+ACTION_COUNTS = "status <> 'failed'"
+"""What was signed and not found to lead nowhere."""

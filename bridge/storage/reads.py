@@ -5,9 +5,11 @@ from typing import Any
 
 from bridge.storage.batches import BATCH_ROWS, with_attempts
 from bridge.storage.codec import asset_from_id, event_from, order_from, quote_from
+from bridge.storage.escrows import with_actions
 from bridge.storage.listing import listed
 from bridge.storage.pages import Listing, Page
 from bridge.storage.records import LedgerEntry, ScreeningRecord, Settlement
+from settlement.escrow import Escrow, EscrowStatus
 from settlement.events import StoredEvent
 from settlement.ids import OrderId, TenantId
 from settlement.ledger.accounts import Account
@@ -23,6 +25,12 @@ _EVENTS = """
     SELECT e.* FROM order_events e JOIN orders o ON o.id = e.order_id
     WHERE o.tenant_id = $1 AND e.order_id = $2 AND e.id > $3
     ORDER BY e.id LIMIT $4
+"""
+_ESCROW = "SELECT * FROM escrows WHERE tenant_id = $1 AND id = $2"
+_ESCROW_EVENTS = """
+    SELECT e.* FROM order_events e JOIN orders o ON o.id = e.order_id
+    WHERE o.tenant_id = $1 AND e.order_id = $2 AND e.type LIKE 'escrow.%'
+    ORDER BY e.id
 """
 _OF_TENANT = "EXISTS (SELECT FROM orders o WHERE o.batch_id = b.id AND o.tenant_id = {})"
 _SETTLEMENT = f"{BATCH_ROWS} WHERE b.id = $2 AND {_OF_TENANT.format('$1')}"
@@ -73,6 +81,25 @@ class ReadQueries:
     ) -> list[StoredEvent]:
         """The order's events after ``after_id``, oldest first; empty for another's order."""
         rows = await self.pool.fetch(_EVENTS, tenant_id, order_id, after_id, limit)
+        return [event_from(row) for row in rows]
+
+    async def escrow(self, tenant_id: TenantId, escrow_id: str) -> Escrow | None:
+        rows = await self.pool.fetch(_ESCROW, tenant_id, escrow_id)
+        found = await with_actions(self.pool, rows)
+        return found[0] if found else None
+
+    async def escrows(
+        self, tenant_id: TenantId, page: Page, *, status: EscrowStatus | None = None
+    ) -> Listing[Escrow]:
+        where = [("tenant_id = {}", tenant_id)]
+        if status is not None:
+            where.append(("status = {}", status.value))
+        found = await listed(self.pool, "SELECT * FROM escrows", where, page, lambda row: row)
+        return Listing(await with_actions(self.pool, found.rows), found.has_more)
+
+    async def escrow_events(self, tenant_id: TenantId, order_id: OrderId) -> list[StoredEvent]:
+        """What was told of the order's escrow, oldest first."""
+        rows = await self.pool.fetch(_ESCROW_EVENTS, tenant_id, order_id)
         return [event_from(row) for row in rows]
 
     async def settlements(self, tenant_id: TenantId, page: Page) -> Listing[Settlement]:

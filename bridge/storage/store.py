@@ -7,6 +7,7 @@ from bridge.storage.accepting import AcceptingPart
 from bridge.storage.batches import BatchPart
 from bridge.storage.calls import CallPart
 from bridge.storage.database import open_pool
+from bridge.storage.escrows import EscrowPart
 from bridge.storage.inbox import InboxPart
 from bridge.storage.lanes import LanePart
 from bridge.storage.ledger import LedgerPart
@@ -14,6 +15,7 @@ from bridge.storage.networks import NetworkPart
 from bridge.storage.orders import OrderPart
 from settlement.ports.accepting import AcceptingStore
 from settlement.ports.clock import Clock, SystemClock
+from settlement.ports.escrow_store import AttestingStore
 from settlement.ports.store import Store
 
 
@@ -23,6 +25,7 @@ class PostgresStore(
     BatchPart,
     LanePart,
     CallPart,
+    EscrowPart,
     InboxPart,
     NetworkPart,
     LedgerPart,
@@ -51,6 +54,6 @@ class PostgresStore(
         return self._clock.now()
 
 
-def _conforms(store: PostgresStore) -> tuple[Store, AcceptingStore]:
+def _conforms(store: PostgresStore) -> tuple[Store, AcceptingStore, AttestingStore]:
     """Never called: the type checker compares the store with its ports here."""
-    return store, store
+    return store, store, store

@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 from chain.deployment import Deployment
 from chain.endpoints import EndpointHealth
 from chain.errors import GasTooHigh, NonceTooLow
-from chain.evm import merkle, vault
+from chain.evm import escrow, merkle, vault
 from chain.evm.addresses import normalize_address
 from chain.evm.reads import Reads
 from chain.evm.receipts import unwrap
@@ -53,8 +53,9 @@ class EvmChain:
         self._rpc = rpc
         self._signers = signers
         self._contracts = {token.code: token.address for token in deployment.tokens}
-        self._swallowing = frozenset({deployment.vault, *self._contracts.values()})
+        self._swallowing = deployment.contracts
         self._reads = Reads(rpc, deployment.vault, network.finality_depth_blocks)
+        self.escrows = escrow.EvmEscrowPort(self._reads)
         self._requests = Requests(
             deployment.vault,
             self._swallowing,
@@ -96,7 +97,7 @@ class EvmChain:
         try:
             await self._rpc.call("eth_call", {**request, "gas": hex(GAS_LIMIT_MAX)}, "latest")
         except ChainError as error:
-            raise vault.explain(error) from error
+            raise _explain(error) from error
 
     async def sign(
         self,
@@ -112,7 +113,7 @@ class EvmChain:
             # By the newest block: in the pending one, what is replaced has paid the batch already.
             answer = await self._rpc.call("eth_estimateGas", request.rpc(lane_address), "latest")
         except ChainError as error:
-            raise vault.explain(error) from error
+            raise _explain(error) from error
         estimate = int(answer, 16)
         if estimate > GAS_LIMIT_MAX:
             raise GasTooHigh(f"this needs {estimate} gas, no transaction may have so much")
@@ -168,3 +169,9 @@ class EvmChain:
         if lane_address not in self._signers:
             raise InvariantBroken(f"no signer for lane {lane_address} on {self.network}")
         return self._signers[lane_address]
+
+
+def _explain(error: ChainError) -> ChainError:
+    """A revert in the words of the contract that said no."""
+    named = vault.explain(error)
+    return escrow.explain(error) if named is error else named

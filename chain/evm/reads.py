@@ -10,10 +10,13 @@ With one endpoint its word is all there is, and costs no request more than askin
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
+from chain.errors import OutOfRange, UnclearAnswer
 from chain.evm import vault
 from chain.evm.receipts import is_mined_anywhere, receipts_by_quorum, unwrap
 from chain.finality import final_number
@@ -94,7 +97,10 @@ class Reads:
     async def inclusions(self, refs: Sequence[TxRef], *, complete: bool) -> Sequence[Inclusion]:
         """See :func:`~chain.evm.receipts.receipts_by_quorum`."""
         found = await receipts_by_quorum(self._rpc, refs, complete=complete)
-        return [self._inclusion(receipt) for receipt in found.values()]
+        try:
+            return [self._inclusion(receipt) for receipt in found.values()]
+        except (DecodingError, LookupError, TypeError, ValueError, AttributeError) as problem:
+            raise UnclearAnswer(f"a receipt makes no sense: {problem!r}") from problem
 
     async def is_mined_anywhere(self, ref: TxRef) -> bool:
         return await is_mined_anywhere(self._rpc, ref)
@@ -120,6 +126,26 @@ class Reads:
             return int(await one.call(call[0], *call[1]), 16)
 
         return quorum_highest(await self._rpc.poll(ask), self._rpc.quorum)
+
+    async def answer_at(self, number: int, contract: str, data: bytes) -> tuple[datetime, bytes]:
+        """The time of a final block and what ``contract`` answers as of it, agreed by a quorum."""
+        call = {"to": contract, "data": "0x" + data.hex()}
+
+        async def ask(one: Endpoint) -> tuple[int, str]:
+            block, answer = unwrap(
+                await one.batch(
+                    [
+                        ("eth_getBlockByNumber", (hex(number), False)),
+                        ("eth_call", (call, hex(number))),
+                    ]
+                )
+            )
+            if not block:
+                raise OutOfRange(f"block {number} is not known here")
+            return int(block["timestamp"], 16), str(answer)
+
+        seconds, answer = await self._agreed(ask, f"{contract} at block {number}")
+        return datetime.fromtimestamp(seconds, UTC), bytes.fromhex(answer[2:])
 
     async def _agreed(self, ask: Callable[[Endpoint], Awaitable[T]], what: str) -> T:
         quorum = self._rpc.quorum

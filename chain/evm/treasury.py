@@ -61,6 +61,10 @@ class Treasury:
         values = [self.address, self.address, self.address, list(lanes)]
         return await self._deploy("Vault", types, values)
 
+    async def deploy_escrow(self) -> str:
+        """A new escrow contract, which belongs to nobody; its address."""
+        return await self._deploy("Escrow", [], [])
+
     async def deploy_demo_dollar(self) -> str:
         """A new worthless token of six decimals that this account may mint; its address."""
         return await self._deploy("DemoDollar", ["address"], [self.address])
@@ -93,6 +97,10 @@ class Treasury:
         """Whether there is a contract at the address that names this account its owner."""
         answer = await self._read(contract, _OWNER)
         return len(answer) == 64 and to_checksum_address("0x" + answer[24:]) == self.address
+
+    async def has_code(self, contract: str) -> bool:
+        """Whether there is a contract at the address."""
+        return str(await self._rpc.call("eth_getCode", contract, "latest")) != "0x"
 
     async def prepare_mint(self, token: str, to: str, amount_minor: int) -> SignedBytes:
         """New demo tokens for ``to``; signed, not sent."""

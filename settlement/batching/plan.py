@@ -27,6 +27,7 @@ from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort
 from settlement.schedule import SendNow, Wait, after, decide, poll_at, retry_at
+from settlement.screening import all_screened, is_vetoed
 from settlement.transitions import Change, move, stay
 
 
@@ -148,16 +149,16 @@ async def _without_vetoed(ports: Ports, network: str, orders: Sequence[Order]) -
     """Read the veto lists once more; a wallet that was listed meanwhile is held for a person."""
     now = ports.clock.now()
     try:
-        vetoed = await ports.screening.vetoed(network, [order.wallet for order in orders])
+        vetoed = await ports.screening.vetoed(network, all_screened(orders))
     except ScreeningUnavailable as error:
         ports.log.warning("screening_unavailable", orders=len(orders), error=str(error))
         await ports.store.apply_many(
             [stay(o, retry_at(now, o.attempts, ports.policy)) for o in orders]
         )
         return []
-    held = [order for order in orders if order.wallet in vetoed]
+    held = [order for order in orders if is_vetoed(order, vetoed)]
     await ports.store.apply_many([_hold(o, HoldReason.SANCTIONS, now) for o in held])
-    return [order for order in orders if order.wallet not in vetoed]
+    return [order for order in orders if not is_vetoed(order, vetoed)]
 
 
 def _hold(order: Order, reason: HoldReason, due_at: datetime) -> Change:

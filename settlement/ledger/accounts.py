@@ -32,6 +32,10 @@ class Account(StrEnum):
     """Money that went back although the tokens had left."""
     CHAIN_LOSS = "loss:chain"
     """Inventory of a chain that is gone (a replaced demo chain)."""
+    ESCROW_HELD = "escrow:held"
+    """Tokens in the purses of escrows: not ours, but ours to release (debit-normal, guarded)."""
+    ESCROW_OWED = "escrow:owed"
+    """Whom they will go to: payees and payers together (credit-normal)."""
 
 
 DEBIT_NORMAL = frozenset(
@@ -43,10 +47,11 @@ DEBIT_NORMAL = frozenset(
         Account.GAS,
         Account.REFUND_LOSS,
         Account.CHAIN_LOSS,
+        Account.ESCROW_HELD,
     }
 )
 
-GUARDED = frozenset({Account.VAULT})
+GUARDED = frozenset({Account.VAULT, Account.ESCROW_HELD})
 """``credits_posted + credits_pending <= debits_posted`` is a CHECK constraint for these."""
 
 PLATFORM = "platform"

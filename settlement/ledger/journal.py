@@ -15,6 +15,10 @@ loss_returned         such a refund came back
 gas_spent             what a batch really paid for gas
 treasury_funded       inventory or gas money arrived
 chain_replaced        inventory of a chain instance that is gone
+escrow_funded         a purse was filled: held for payer and payee, beside our own books
+escrow_released       a part of it became the payee's
+escrow_refunded       a part of it became the payer's again
+escrow_lost           the chain that the purse was on is gone
 ====================  =======================================================================
 """
 
@@ -127,6 +131,29 @@ def chain_replaced(amount: Money, out_of: Account) -> Booking:
         "chain_replaced",
         (Entry(Account.CHAIN_LOSS, out_of, amount.asset, amount.amount_minor),),
     )
+
+
+def escrow_funded(amount: Money) -> Booking:
+    """The sale is booked by ``completed``; these two accounts count what the purses hold."""
+    held = Entry(Account.ESCROW_HELD, Account.ESCROW_OWED, amount.asset, amount.amount_minor)
+    return Booking("escrow_funded", (held,))
+
+
+def escrow_released(amount: Money, total_minor: int) -> Booking:
+    """``total_minor`` is all that the payee has now: it makes the part's key, once for ever."""
+    return Booking(f"escrow_released:{total_minor}", (_unheld(amount),))
+
+
+def escrow_refunded(amount: Money, total_minor: int) -> Booking:
+    return Booking(f"escrow_refunded:{total_minor}", (_unheld(amount),))
+
+
+def escrow_lost(amount: Money) -> Booking:
+    return Booking("escrow_lost", (_unheld(amount),))
+
+
+def _unheld(amount: Money) -> Entry:
+    return Entry(Account.ESCROW_OWED, Account.ESCROW_HELD, amount.asset, amount.amount_minor)
 
 
 ORDER_JOURNAL: dict[str, Callable[[Order], Booking]] = {

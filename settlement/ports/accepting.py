@@ -5,11 +5,12 @@ at which a crash leaves a key without its answer. A second request with a key th
 waits for the first to commit and then replays its answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from settlement.escrow import Escrow, EscrowChange
 from settlement.ids import OrderId, QuoteId, TenantId
 from settlement.limits import Limits
 from settlement.order import Order
@@ -24,9 +25,17 @@ class Idempotency:
     fingerprint: str
 
 
+Attest = Callable[[Escrow], EscrowChange]
+"""From an escrow as it stands to the change that takes up what was attested."""
+
+
 @dataclass(frozen=True, slots=True)
 class AcceptOrder:
-    """Everything that turns a quote into an order. ``wallet`` is in normal form."""
+    """Everything that turns a quote into an order. ``wallet`` is in normal form.
+
+    With ``escrow``, which was made for this order, the wallet is its purse; ``parties`` and
+    ``settle_by`` as in :class:`~settlement.order.Order`.
+    """
 
     order_id: OrderId
     tenant_id: TenantId
@@ -37,6 +46,9 @@ class AcceptOrder:
     client_secret: str
     return_url: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    escrow: Escrow | None = None
+    parties: tuple[str, ...] = ()
+    settle_by: datetime | None = None
 
 
 class AcceptingStore(Protocol):
@@ -50,7 +62,8 @@ class AcceptingStore(Protocol):
     async def accept(
         self, command: AcceptOrder, limits: Limits, idempotency: Idempotency, now: datetime
     ) -> Order:
-        """One statement: use up the quote, raise the customer's counter, insert the order.
+        """One statement: use up the quote, raise the customer's counter, insert the order, and
+        the escrow that it fills if there is one.
 
         Returns the order as accepted (for a replay: as it was accepted then). Raises, with
         nothing written: :class:`~settlement.errors.NotFound` (quote of this tenant),

@@ -9,6 +9,7 @@ from settlement.errors import InvariantBroken
 from settlement.ids import new_id
 from settlement.ports.chain import ChainPort
 from settlement.ports.clock import Clock
+from settlement.ports.escrow import EscrowPort
 from settlement.ports.gas import GasPort
 from settlement.ports.notification import Log, NullLog
 from settlement.ports.payment import PaymentPort
@@ -23,7 +24,8 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """``chains`` maps a network's name to its adapter. Nothing else reaches outside.
+    """``chains`` maps a network's name to its adapter, ``escrows`` those that have an escrow
+    contract. Nothing else reaches outside.
 
     ``worker`` names this process among those that share the lanes.
     """
@@ -37,6 +39,7 @@ class Ports:
     policy: Policy = field(default_factory=Policy)
     log: Log = field(default_factory=NullLog)
     worker: str = field(default_factory=lambda: new_id("wrk"))
+    escrows: Mapping[str, EscrowPort] = field(default_factory=dict)
 
 
 async def each(ports: Ports, items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:

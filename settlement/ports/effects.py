@@ -46,6 +46,13 @@ GAPS: Mapping[str, str] = {
     "store.ask": "batch-given-up-not-outbid",
     "store.stop_network": "network-stopped",
     "store.note_head": "head-noted-batches-not-followed",
+    # Escrows
+    "store.claim_escrows": "escrows-leased-not-looked-at",
+    "store.apply_escrow": "escrow-moved-next-not-begun",
+    "store.withdraw_call": "call-withdrawn-action-not-held",
+    "store.claim_notes": "notes-leased-not-told",
+    "payment.annotate": "note-told-not-noted",
+    "store.noted": "note-noted",
 }
 """Effects of the pipeline, each with the gap behind it."""
 
@@ -81,6 +88,9 @@ READS: frozenset[str] = frozenset(
         "store.available",
         "store.balances",
         "store.totals",
+        "store.escrows_in",
+        "store.call_outcome",
+        "store.batch_outcome",
         "chain.normalize_address",
         "chain.batch_root",
         "chain.batch_size",

@@ -97,6 +97,10 @@ class PaymentPort(Protocol):
         """All refunds of the intent's charge, whoever made them."""
         ...
 
+    async def annotate(self, intent_id: str, metadata: Mapping[str, str], key: str) -> None:
+        """Add to what the provider's dashboard shows beside the payment; moves nothing."""
+        ...
+
     async def events_since(self, created_at: datetime) -> Sequence[ProviderEvent]:
         """The provider's events of our types, oldest first: what a lost webhook would have said."""
         ...

@@ -18,6 +18,7 @@ from settlement.ledger.entry import Booking
 from settlement.money import Asset
 from settlement.order import Order, Status
 from settlement.ports.chain import ChainIdentity, Head, SignedTransaction
+from settlement.ports.escrow_store import EscrowStore
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.screening import Verdict
 from settlement.transitions import Change
@@ -375,5 +376,5 @@ class LedgerStore(Protocol):
         ...
 
 
-class Store(OrderStore, BatchStore, InboxStore, NetworkStore, LedgerStore, Protocol):
+class Store(OrderStore, BatchStore, InboxStore, NetworkStore, LedgerStore, EscrowStore, Protocol):
     """Everything; stages take only the part that they use."""

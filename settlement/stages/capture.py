@@ -22,6 +22,7 @@ from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports, apply, each
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.schedule import Policy, after, retry_at
+from settlement.screening import is_vetoed
 from settlement.transitions import Change, move, stay, void
 
 
@@ -63,10 +64,10 @@ async def _stopped(ports: Ports, networks: set[str]) -> frozenset[str]:
 
 
 async def _vetoed(ports: Ports, orders: Sequence[Order]) -> frozenset[str]:
-    """Wallets that a list named since they were screened."""
+    """Addresses that a list named since they were screened."""
     by_network: dict[str, list[str]] = defaultdict(list)
     for order in orders:
-        by_network[order.network].append(order.wallet)
+        by_network[order.network].extend(order.screened)
     found: frozenset[str] = frozenset()
     for network, wallets in by_network.items():
         found |= await ports.screening.vetoed(network, wallets)
@@ -84,13 +85,16 @@ def reserve(
     """First come, first reserved; who does not fit waits with a reason, then is voided.
 
     So does an order of a network that is ``stopped``: no money is taken for what cannot be sent.
+    Nor for an escrow that would be over as soon as it is funded.
     """
     left = dict(available)
     changes = []
     for order in orders:
         pair = (order.tenant_id, order.token.asset)
-        if order.wallet in vetoed:
+        if is_vetoed(order, vetoed):
             changes.append(void(order, Status.REJECTED, "list_veto", now))
+        elif order.settle_by and now >= order.settle_by:
+            changes.append(void(order, Status.EXPIRED, "escrow_expired", now))
         elif order.capture_before and now >= after(order.capture_before, -policy.capture_margin_ms):
             changes.append(void(order, Status.EXPIRED, "authorization_lapsed", now))
         elif order.network in stopped:

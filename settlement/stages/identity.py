@@ -2,10 +2,13 @@
 
 A replaced chain, a wrong endpoint or other code at the vault's address would each turn correct
 bytes into a payment to the wrong place. Only a demo, whose chain is a local toy, may start over
-on a new instance: its orders in flight are refunded, and the books write the old vault off.
+on a new instance: its orders in flight are refunded, and the books write the old vault off, as they
+do what its escrows held.
 """
 
 from settlement.errors import NetworkStopped
+from settlement.escrow import HOLDING
+from settlement.escrowing.observe import chain_gone
 from settlement.ids import TenantId
 from settlement.ledger import journal
 from settlement.ledger.accounts import Account
@@ -70,6 +73,10 @@ async def start_over(
                 key = f"{state.name}:{state.instance}:{balance.account}:{balance.asset.id}"
                 booking = journal.chain_replaced(Money(left, balance.asset), balance.account)
                 await ports.store.book(tenant_id, key, booking, now)
+    for escrow in await ports.store.escrows_in(state.name, HOLDING):
+        if escrow.submitted is not None:
+            await ports.store.withdraw_call(escrow.submitted.call_id, "chain_replaced", now)
+        await ports.store.apply_escrow(chain_gone(escrow, now))
     await ports.store.register_network(state.name, identity, now)
     return orders
 

@@ -1,5 +1,7 @@
 """authorized → cleared | in_review | voiding: judge the wallet before any money is captured.
 
+So are those whom an escrow may pay later; the worst verdict decides.
+
 When screening is down, orders wait: none passes unscreened. A review that nobody ends gives the
 hold back in time, by the charge's own ``capture_before``.
 """
@@ -12,6 +14,7 @@ from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports, apply, each
 from settlement.ports.screening import Outcome, Verdict
 from settlement.schedule import Policy, after, retry_at, review_deadline
+from settlement.screening import judge as judge_order
 from settlement.transitions import Change, move, stay, void
 
 
@@ -23,7 +26,7 @@ async def tick(ports: Ports) -> int:
 
     async def judge(order: Order) -> Change:
         try:
-            verdict = await ports.screening.screen(order)
+            verdict = await judge_order(ports.screening, order)
         except ScreeningUnavailable as error:
             ports.log.warning("screening_unavailable", order_id=order.id, error=str(error))
             return stay(order, retry_at(now, order.attempts, ports.policy))

@@ -82,6 +82,8 @@ async def test_an_unknown_nested_field_is_refused_by_its_path(api: Api) -> None:
 async def test_a_missing_field_is_refused_by_name(api: Api) -> None:
     """So is a field that is not there."""
     answer = await api.post("/v1/orders", {"quote_id": "qt_usd_x"})
+    assert is_problem(answer, 400, "invalid_parameter")["param"] == "customer"
+    answer = await api.post("/v1/orders", {"quote_id": "qt_usd_x", "customer": "cus_1"})
     assert is_problem(answer, 400, "invalid_parameter")["param"] == "wallet"
 
 

@@ -28,8 +28,9 @@ def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def deployed(chain: LocalChain) -> Iterator[World]:
-    """A vault and a dollar on the chain, deployed once."""
+    """A vault, a dollar and an escrow contract on the chain, deployed once."""
     shared = World(chain.url)
+    assert shared.escrow.address  # before the first snapshot, or undoing would take it along
     yield shared
     shared.close()
 

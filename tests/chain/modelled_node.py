@@ -91,7 +91,7 @@ def _block(world: World, tag: str) -> dict[str, str] | None:
 
 def _receipt(world: World, ref: str) -> dict[str, Any]:
     block, paid = world.mined[ref]
-    log = {"address": VAULT, "topics": [_PAID], "data": "0x"}
+    log = {"address": VAULT, "topics": [_PAID], "data": f"0x{1:064x}{0:064x}"}
     return {
         "transactionHash": ref,
         "blockNumber": hex(block),

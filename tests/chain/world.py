@@ -8,6 +8,7 @@ import itertools
 import json
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -80,6 +81,11 @@ class World:
             self.vault.functions.listAsset(NATIVE, LIMIT, 0),
         ):
             assert self.do(listing, self.owner).succeeded
+
+    @cached_property
+    def escrow(self) -> Contract:
+        """The escrow contract, for those who need one."""
+        return self.deploy("Escrow")
 
     def close(self) -> None:
         self.http.close()

@@ -20,6 +20,7 @@ from settlement.ports.chain import ContractCall, SelfTransfer
 from settlement.ports.payment import IntentStatus, ProviderEvent
 from settlement.ports.store import RequestedCall
 from settlement.stages import inbox
+from tests.engine.escrows import an_escrow_order, escrows_wait, released, withdrawn
 from tests.support.engine import RICH_WEI, Engine, an_engine
 from tests.support.waiting import eventually
 
@@ -240,6 +241,8 @@ STORIES = (
     Story("calls are requested", lambda: _captured(1, 1), _calls),
     Story("the provider tells", lambda: _captured(1, 1), _told),
     Story("a lease is renewed", _captured, _long_and_last),
+    Story("an escrow is released", an_escrow_order, lambda e, p: released(e, p, rounds)),
+    Story("a payee is listed late", an_escrow_order, lambda e, p: withdrawn(e, p, rounds)),
     Story(
         "a stranger signs", _captured, _a_stranger, ends=frozenset({Status.CAPTURED}), may_stop=True
     ),
@@ -253,7 +256,8 @@ async def go_on(engine: Engine, story: Story, limit: int = 60) -> list[Order]:
     for _ in range(limit):
         stored = [await engine.now(order) for order in engine.orders.values()]
         open_ = [batch for batch in engine.batches() if batch.status in OPEN]
-        if not open_ and all(order.status in story.ends for order in stored):
+        quiet = not open_ and not escrows_wait(engine)
+        if quiet and all(order.status in story.ends for order in stored):
             return stored
         try:
             await advance(ports)

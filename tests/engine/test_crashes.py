@@ -18,6 +18,7 @@ from settlement.ports.gas import GasPort
 from settlement.ports.payment import PaymentPort
 from settlement.ports.screening import ScreeningPort
 from settlement.ports.store import Store
+from tests.engine.escrows import escrows_agree
 from tests.engine.stories import STORIES, Story, go_on
 from tests.support.engine import Engine
 from tests.support.stopping import Doomed, Stopped, watched
@@ -92,6 +93,7 @@ async def finished(engine: Engine, story: Story) -> None:
         refunded = order.status in (Status.REFUNDED, Status.EXPIRED, Status.REJECTED)
         assert not (refunded and engine.paid(order)), f"{order.id} was paid and refunded"
     await engine.check()
+    await escrows_agree(engine)
     used = [
         (batch.lane_id, batch.nonce)
         for batch in engine.batches()

@@ -223,6 +223,7 @@ def DEPLOYED(world: World) -> Deployment:  # noqa: N802
         vault=world.vault.address,
         tokens=(Token("DUSD", 6, world.dollar.address),),
         lanes=(world.settler.address,),
+        escrow=world.escrow.address,
     )
 
 
@@ -246,7 +247,8 @@ async def open_bridge(dsn: str, world: World, emulator_url: str, folder: Path) -
         chains={"local": chain},
         gas=gas,
         clock=clock,
-        policy=Policy(poll_ms=250),
+        policy=Policy(poll_ms=250, escrow_poll_ms=250),
+        escrows={"local": chain.escrows},
     )
     await _register(store, queries, chain, world, clock.now())
     wake = Wake(dsn)

@@ -1,6 +1,6 @@
 """The settlement engine on fakes: the memory store, a simulated chain, a clock moved by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,6 +68,7 @@ class Cards:
     intents: dict[str, Intent] = field(default_factory=dict)
     refunds: dict[str, list[tuple[str, Refund]]] = field(default_factory=dict)
     events: list[ProviderEvent] = field(default_factory=list)
+    notes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     async def create_intent(self, order: Order) -> Intent:
         intent_id = f"pi_{order.id}"
@@ -130,6 +131,9 @@ class Cards:
 
     async def refunds_of(self, intent_id: str) -> Sequence[Refund]:
         return [refund for _key, refund in self.refunds.get(intent_id, [])]
+
+    async def annotate(self, intent_id: str, metadata: Mapping[str, str], key: str) -> None:  # noqa: ARG002
+        self.notes.setdefault(intent_id, {}).update(metadata)
 
     async def events_since(self, created_at: datetime) -> Sequence[ProviderEvent]:  # noqa: ARG002
         return list(self.events)

@@ -5,7 +5,8 @@ Amounts are strings twice over: ``amount`` in whole units with the asset's decim
 """
 
 from collections.abc import Callable
-from typing import Annotated, Generic, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from litestar.params import QueryParameter
@@ -109,6 +110,6 @@ def list_view(listing: Listing[T], view: Callable[[T], V]) -> ListView[V]:
     return ListView(data=[view(row) for row in listing.rows], has_more=listing.has_more)
 
 
-def decoder(of: type[T]) -> dict[str, msgspec.json.Decoder[T]]:
+def decoder(of: type[T] | UnionType) -> dict[str, msgspec.json.Decoder[Any]]:
     """Handler options: how :class:`~bridge.api.request.ApiRequest` decodes this route's body."""
     return {"decoder": msgspec.json.Decoder(of)}

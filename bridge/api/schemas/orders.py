@@ -8,10 +8,11 @@ be tipped off.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bridge.api.schemas.agreements import EscrowCreate
 from bridge.api.schemas.common import (
     NO_CONTROL,
     FiatAmount,
@@ -24,7 +25,7 @@ from bridge.api.schemas.common import (
     token_amount,
 )
 from settlement.batch import Batch
-from settlement.events import HELD, RELEASED, StoredEvent
+from settlement.events import ESCROW_HELD, HELD, RELEASED, StoredEvent
 from settlement.order import Order
 
 Metadata = Annotated[
@@ -56,11 +57,18 @@ class Wallet(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class OrderCreate(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Turn a quote into an order. ``customer`` is your own name for whoever pays."""
+    """Turn a quote into an order. ``customer`` is your own name for whoever pays.
+
+    ``wallet`` says where the tokens go. With ``settle_to`` ``escrow`` it is left out: the tokens go
+    to a purse on the quote's network that follows from the terms in ``escrow``; the answer shows it
+    as ``wallet``.
+    """
 
     quote_id: Id
-    wallet: Wallet
     customer: Customer
+    settle_to: Literal["wallet", "escrow"] = "wallet"
+    wallet: Wallet | None = None
+    escrow: EscrowCreate | None = None
     metadata: Metadata | None = None
     return_url: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
 
@@ -99,7 +107,9 @@ class OrderView(Struct, kw_only=True):
     direction: str
     quote_id: str
     customer: str
+    settle_to: str
     wallet: WalletView
+    escrow: str | None
     pay: FiatAmount
     receive: TokenAmount
     lines: list[LineView]
@@ -128,7 +138,7 @@ class EventView(Struct, kw_only=True):
 FRONTEND_HIDES = frozenset({"reason", "hold_reason", "screening_id"})
 """Members of an event's data that a frontend does not see."""
 
-FRONTEND_SKIPS = frozenset({HELD, RELEASED})
+FRONTEND_SKIPS = frozenset({HELD, RELEASED, ESCROW_HELD})
 """Events that a frontend does not see at all."""
 
 
@@ -150,7 +160,9 @@ def order_view(
         direction=order.direction,
         quote_id=order.quote_id,
         customer=order.customer,
+        settle_to="wallet" if order.escrow_id is None else "escrow",
         wallet=WalletView(network=order.network, address=order.wallet),
+        escrow=order.escrow_id,
         pay=fiat_amount(order.gross),
         receive=token_amount(order.token),
         lines=line_views(order.lines, order.gross.asset.scale),

@@ -13,8 +13,9 @@ from bridge.storage.accepting import (
 )
 from bridge.storage.codec import token_network_agrees
 from bridge.storage.memory.orders import OrderPart
-from bridge.storage.memory.state import KeyRow
+from bridge.storage.memory.state import EscrowRow, KeyRow
 from settlement.errors import NotFound
+from settlement.escrow import Escrow
 from settlement.events import Event
 from settlement.ids import OrderId, TenantId
 from settlement.limits import Limits
@@ -50,6 +51,8 @@ class AcceptingPart(OrderPart):
         self._count(own, command, limits, now)
         order = _new_order(command, own, now)
         self.tables.orders[order.id] = order
+        if command.escrow is not None:
+            self.tables.escrows[command.escrow.id] = EscrowRow(_agreed(command.escrow, now))
         self._keep(command.tenant_id, idempotency, order.id)
         self.tell(order.id, (Event("order.awaiting_payment"),), now)
         return order
@@ -121,4 +124,14 @@ def _new_order(command: AcceptOrder, quote: Quote, now: datetime) -> Order:
         due_at=now,
         return_url=command.return_url,
     )
-    return replace(order, metadata=dict(command.metadata))
+    return replace(
+        order,
+        metadata=dict(command.metadata),
+        escrow_id=None if command.escrow is None else command.escrow.id,
+        parties=command.parties,
+        settle_by=command.settle_by,
+    )
+
+
+def _agreed(escrow: Escrow, now: datetime) -> Escrow:
+    return replace(escrow, created_at=now, due_at=now)

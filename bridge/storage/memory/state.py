@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 
 from settlement.batch import Batch, Lane, RequestedCall
+from settlement.escrow import Escrow, EscrowId
 from settlement.events import Event, StoredEvent
 from settlement.ids import OrderId, TenantId
 from settlement.ledger.accounts import Account
@@ -54,6 +55,13 @@ class LaneRow:
 
 
 @dataclass(frozen=True)
+class EscrowRow:
+    escrow: Escrow
+    told: int = 0
+    note_due_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class InboxRow:
     event: ProviderEvent
     due_at: datetime
@@ -81,6 +89,7 @@ class Tables:
     batches: dict[int, Batch] = field(default_factory=dict)
     batch_instances: dict[int, int] = field(default_factory=dict)
     inbox: dict[str, InboxRow] = field(default_factory=dict)
+    escrows: dict[EscrowId, EscrowRow] = field(default_factory=dict)
 
 
 class Part:

@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from bridge.storage.memory.accepting import AcceptingPart
-from bridge.storage.memory.batches import BatchPart
+from bridge.storage.memory.escrows import EscrowPart
 from bridge.storage.memory.state import InboxRow, Part, after_ms
 from settlement.ports.accepting import AcceptingStore
+from settlement.ports.escrow_store import AttestingStore
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.store import InboxItem, Store
 
@@ -63,10 +64,10 @@ class InboxPart(Part):
         return len(chosen)
 
 
-class MemoryStore(AcceptingPart, BatchPart, InboxPart):
+class MemoryStore(AcceptingPart, EscrowPart, InboxPart):
     """``settlement.ports.store.Store`` and ``AcceptingStore``, gone with the process."""
 
 
-def _conforms(store: MemoryStore) -> tuple[Store, AcceptingStore]:
+def _conforms(store: MemoryStore) -> tuple[Store, AcceptingStore, AttestingStore]:
     """Never called: the type checker compares the store with its ports here."""
-    return store, store
+    return store, store, store

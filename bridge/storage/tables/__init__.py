@@ -7,6 +7,7 @@ can be read, checked against the migrations, and used from a console.
 from sqlmodel import SQLModel
 
 from bridge.storage.tables.batches import Batch, BatchAttempt, Lane, Network
+from bridge.storage.tables.escrows import Escrow, EscrowAction
 from bridge.storage.tables.inbox import AuditLog, Inbox
 from bridge.storage.tables.ledger import LedgerAccount, LedgerEntry
 from bridge.storage.tables.orders import (
@@ -26,6 +27,8 @@ __all__ = [
     "AuditLog",
     "Batch",
     "BatchAttempt",
+    "Escrow",
+    "EscrowAction",
     "IdempotencyKey",
     "Inbox",
     "Lane",

@@ -125,6 +125,9 @@ class Order(SQLModel, table=True):
     refund_tried_at: datetime | None = moment(null=True)
     return_url: str | None = words(null=True)
     metadata_: dict[str, Any] = document(name="metadata", default="'{}'")
+    escrow_id: str | None = words(null=True)
+    parties: list[Any] = document(default="'[]'")
+    settle_by: datetime | None = moment(null=True)
 
 
 class OrderEvent(SQLModel, table=True):
