@@ -1,4 +1,4 @@
-"""Operators see how far each chain is, as the workers saw it."""
+"""Operators see how far each chain is, and whose orders a cancelled batch was for."""
 
 from pathlib import Path
 
