@@ -7,7 +7,7 @@ same idempotency key (https://docs.stripe.com/api/idempotent_requests).
 """
 
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from typing import Any, Final
 import stripe
 
 from settlement.errors import InvalidInput, PaymentError, PaymentRefused, PaymentUnknown
+from settlement.facts import order_facts
 from settlement.ids import OrderId, payment_key
 from settlement.order import Order
 from settlement.ports.payment import (
@@ -72,7 +73,7 @@ class StripePayments:
             "currency": order.gross.asset.code.lower(),
             "capture_method": "manual",
             "payment_method_types": ["card"],
-            "metadata": {"order_id": order.id, "tenant_id": order.tenant_id},
+            "metadata": order_facts(order),
         }
         options: Any = {"idempotency_key": payment_key(order.id, "intent")}
         return _intent(await _answer(self._client.v1.payment_intents.create_async(params, options)))
@@ -128,6 +129,12 @@ class StripePayments:
         page = await _answer(self._client.v1.refunds.list_async(params))
         return [_refund(item) for item in reversed(page["data"]) if not _is_release(item)]
 
+    async def intents_since(self, created_at: datetime) -> Sequence[Intent]:
+        """Oldest first; all pages."""
+        params = {"created": {"gte": int(created_at.timestamp())}, "expand": ["data.latest_charge"]}
+        pages = await self._pages(self._client.v1.payment_intents.list_async, params)
+        return [_intent(item) for item in pages]
+
     async def annotate(self, intent_id: str, metadata: Mapping[str, str], key: str) -> None:
         """Members of the intent's metadata are set one by one; others stay as they are."""
         params: Any = {"metadata": dict(metadata)}
@@ -138,16 +145,16 @@ class StripePayments:
 
     async def events_since(self, created_at: datetime) -> Sequence[ProviderEvent]:
         """Oldest first; all pages. Stripe keeps events for 30 days."""
-        params: dict[str, Any] = {
-            "types": list(EVENT_TYPES),
-            "created": {"gte": int(created_at.timestamp())},
-            "limit": 100,
-        }
-        found: list[ProviderEvent] = []
+        params = {"types": list(EVENT_TYPES), "created": {"gte": int(created_at.timestamp())}}
+        pages = await self._pages(self._client.v1.events.list_async, params)
+        return [provider_event(item) for item in pages]
+
+    async def _pages(self, list_: Callable[[Any], Awaitable[Any]], params: Any) -> list[Any]:
+        """Everything that ``list_`` has, oldest first."""
+        found: list[Any] = []
         while True:
-            request: Any = params
-            page = await _answer(self._client.v1.events.list_async(request))
-            found.extend(provider_event(item) for item in page["data"])
+            page = await _answer(list_({**params, "limit": 100}))
+            found.extend(page["data"])
             if not page["has_more"] or not page["data"]:
                 return found[::-1]
             params = {**params, "starting_after": page["data"][-1]["id"]}
@@ -233,6 +240,7 @@ def _intent(data: Mapping[str, Any]) -> Intent:
         received_minor=data.get("amount_received") or 0,
         refunded_minor=_refunded(details),
         disputed=bool(details.get("disputed")),
+        facts=data.get("metadata") or {},
         decline_code=failure.get("decline_code") or failure.get("code"),
     )
 

@@ -13,6 +13,7 @@ from chain.endpoints import EndpointHealth
 from chain.errors import GasTooHigh, NonceTooLow
 from chain.evm import escrow, merkle, vault
 from chain.evm.addresses import normalize_address
+from chain.evm.history import History
 from chain.evm.reads import Reads
 from chain.evm.receipts import unwrap
 from chain.evm.sizing import batch_size
@@ -55,6 +56,9 @@ class EvmChain:
         self._contracts = {token.code: token.address for token in deployment.tokens}
         self._swallowing = deployment.contracts
         self._reads = Reads(rpc, deployment.vault, network.finality_depth_blocks)
+        assets = {t.address.lower(): deployment.asset(t.code) for t in deployment.tokens}
+        assets[vault.NATIVE] = network.native
+        self.history = History(rpc, self._reads, deployment.vault, assets)
         self.escrows = escrow.EvmEscrowPort(self._reads)
         self._requests = Requests(
             deployment.vault,

@@ -78,6 +78,28 @@ def amount_bytes(payouts: Sequence[Payout]) -> int:
     return max(1, (largest.bit_length() + 7) // 8)
 
 
+def batch_paid_topic() -> str:
+    """What the log of a paid batch begins with."""
+    return "0x" + _BATCH_PAID
+
+
+def batch_rows(data: bytes) -> tuple[int, str, str, tuple[tuple[str, int], ...]]:
+    """The inverse of :func:`pay_batch_data`: batch id, root, asset, and (recipient, amount) rows.
+
+    Addresses in lower case. Raises :class:`~settlement.errors.InvariantBroken` for other calldata.
+    """
+    types = _FUNCTIONS["payBatch"]
+    if data[:4] != keccak(text=f"payBatch({','.join(types)})")[:4]:
+        raise InvariantBroken("this transaction does not call payBatch")
+    batch_id, root, asset, row_bytes, rows = decode(types, data[4:])
+    parts = [rows[at : at + row_bytes] for at in range(0, len(rows), row_bytes)]
+    pairs = tuple(
+        ("0x" + part[:_ADDRESS_BYTES].hex(), int.from_bytes(part[_ADDRESS_BYTES:]))
+        for part in parts
+    )
+    return int(batch_id), "0x" + root.hex(), str(asset), pairs
+
+
 def batch_root_data(batch_id: int) -> bytes:
     return _encode("batchRoot", [batch_id])
 

@@ -381,8 +381,10 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
     function _open(Terms calldata terms, bytes32 id) internal returns (Purse purse) {
         purse = Purse(payable(_purseOf(id)));
         if (address(purse).code.length != 0) return purse;
+
         emit Opened(id, terms.order, address(purse));
-        Clones.cloneDeterministic(PURSE, id);
+
+        return Purse(payable(Clones.cloneDeterministic(PURSE, id)));
     }
 
     function _purseOf(bytes32 id) internal view returns (address) {

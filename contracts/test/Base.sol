@@ -30,6 +30,7 @@ interface Vm {
         pure
         returns (uint8 v, bytes32 r, bytes32 s);
     function chainId(uint256 id) external;
+    function deployCode(string calldata artifact) external returns (address);
 }
 
 /// @notice A vault with its people, a token that misbehaves on request, and rows.

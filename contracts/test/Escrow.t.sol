@@ -269,6 +269,21 @@ contract EscrowTest is EscrowBase {
         _checkPaid(terms, 100, surplus + 5);
     }
 
+    /// @dev Else the party that a decision displeases would send a unit ahead of it, again and again.
+    function testNoGiftVoidsWhatWasSigned(uint256 funding, uint256 gift) public {
+        IEscrow.Terms memory terms = _terms();
+        _fund(terms, 60 + funding % 60);
+        _does(PAYER, _dispute(terms, PAYER, PAYER_KEY));
+        bytes memory agreed = _settle(terms, 10, 10);
+        _fund(terms, gift % 1e30);
+        _does(OPERATOR, agreed);
+        bytes memory decided = _resolve(terms, 30, 10);
+        _fund(terms, gift % 1e30);
+        _does(OPERATOR, decided);
+        _checkPaid(terms, 40, 20);
+        _checkState(terms, 40, 20, true);
+    }
+
     /// @dev Funds beyond what can be counted are surplus, and not locked.
     function testEmptiesPursesOfAnyAmount(uint256 amount, uint256 funding) public {
         IEscrow.Terms memory terms = _terms();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.26;
 
-import {Escrow} from "../src/Escrow.sol";
 import {IEscrow} from "../src/interfaces/IEscrow.sol";
 import {EscrowErrorsLib} from "../src/libraries/EscrowErrorsLib.sol";
-import {Purse} from "../src/Purse.sol";
 import {EscrowBase, Messages} from "./EscrowBase.sol";
+
+interface IPurse {
+    function pay(address asset, address to, uint256 amount) external;
+}
 
 /// @notice What does not move funds, whoever tries: terms, the gate, releases, the end, claims.
 contract EscrowRefusalsTest is EscrowBase {
@@ -102,7 +104,7 @@ contract EscrowRefusalsTest is EscrowBase {
             Messages.release(address(escrow), id, 51, EVIDENCE),
             Messages.release(address(escrow), id, 50, REASON),
             Messages.release(address(escrow), bytes32(uint256(id) + 1), 50, EVIDENCE),
-            Messages.release(address(new Escrow()), id, 50, EVIDENCE),
+            Messages.release(address(_newEscrow()), id, 50, EVIDENCE),
             Messages.digest(address(escrow), block.chainid + 1, structHash),
             Messages.division("Settlement", address(escrow), id, 50, uint256(EVIDENCE), 0),
             Messages.dispute(address(escrow), id, EVIDENCE),
@@ -270,7 +272,7 @@ contract EscrowRefusalsTest is EscrowBase {
             vm.expectRevert(
                 abi.encodeWithSelector(EscrowErrorsLib.NotEscrow.selector, stranger)
             );
-            Purse(payable(purses[i])).pay(address(token), stranger, 1);
+            IPurse(purses[i]).pay(address(token), stranger, 1);
         }
     }
 

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.26;
 
+import {
+    ReentrancyGuardTransient
+} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+
 import {IEscrow} from "../src/interfaces/IEscrow.sol";
 import {EscrowErrorsLib} from "../src/libraries/EscrowErrorsLib.sol";
 import {EscrowBase} from "./EscrowBase.sol";
 import {SmartWallet} from "./OddParties.sol";
+import {OddToken} from "./OddTokens.sol";
 
 /// @notice That nothing is locked: what anybody can do once the operator, the arbiter or the oracle is
 /// gone, and against a party that cannot or will not be paid.
@@ -200,6 +205,22 @@ contract EscrowTimeTest is EscrowBase {
         _check(ALICE.balance == 50, "claimed");
     }
 
+    /// @dev What is owed has 128 bits, so such a surplus leaves in parts.
+    function testOwesASurplusBeyondWhatCanBeCounted() public {
+        IEscrow.Terms memory terms = _terms();
+        uint256 most = type(uint128).max;
+        _fund(terms, 100 + 2 * most);
+        token.setMood(PAYER, OddToken.Mood.Reverts);
+        _afterTheGate();
+        _does(STRANGER, _release(terms, 100));
+        for (uint256 i; i < 2; ++i) {
+            _does(STRANGER, _sweep(terms));
+            _refuses(STRANGER, _sweep(terms), EscrowErrorsLib.NothingToPay.selector);
+            _does(PAYER, _claim(terms, PAYER, ALICE, most));
+        }
+        _check(token.balanceOf(ALICE) == 2 * most && _held(terms) == 0, "all of it");
+    }
+
     /// @dev Whatever the gas, a good recipient is paid or the call reverts.
     function testNeverOwesForWantOfGas(uint256 gas) public {
         (IEscrow.Terms memory terms,,) = _wallets();
@@ -229,19 +250,25 @@ contract EscrowTimeTest is EscrowBase {
         (IEscrow.Terms memory terms,, SmartWallet payee) = _wallets();
         terms.operator = address(payee);
         _fund(terms, 100);
-        bytes[5] memory calls = [
+        bytes[8] memory calls = [
             _release(terms, 100),
             _settle(terms, 40, 0),
+            _dispute(terms, terms.payee, PAYEE_KEY),
+            _resolve(terms, 40, 0),
             _expire(terms),
             _sweep(terms),
+            abi.encodeCall(IEscrow.returnOther, (terms, address(token))),
             _claim(terms, terms.payee, ALICE, 1)
         ];
         payee.setMood(SmartWallet.Mood.Reenters);
-        vm.warp(EXPIRY);
         for (uint256 i; i < calls.length; ++i) {
             payee.setReentrantCall(address(escrow), calls[i]);
             payee.execute(address(escrow), _release(terms, 10 + i));
-            _check(payee.reentrancyRefused(), "refused");
+            _check(
+                payee.reentrancyAnswer()
+                    == ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector,
+                "refused for that reason"
+            );
             _checkPaid(terms, 10 + i, 0);
         }
     }

@@ -19,7 +19,7 @@ contract SmartWallet {
     Mood public mood;
     address internal target;
     bytes internal reentrantCall;
-    bool public reentrancyRefused;
+    bytes4 public reentrancyAnswer;
 
     constructor(address owner_) {
         owner = owner_;
@@ -59,8 +59,8 @@ contract SmartWallet {
             }
         }
         if (mood == Mood.Reenters) {
-            (bool done,) = target.call(reentrantCall);
-            reentrancyRefused = !done;
+            (, bytes memory answer) = target.call(reentrantCall);
+            reentrancyAnswer = bytes4(answer);
         }
         if (mood == Mood.SendsBack) {
             (bool done,) = msg.sender.call{value: msg.value}("");

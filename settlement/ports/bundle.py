@@ -1,7 +1,7 @@
 """All ports of one deployment, as the stages receive them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -80,3 +80,9 @@ async def apply(ports: Ports, changes: Sequence[Change]) -> None:
             return
         for change in changes:
             await apply(ports, [change])
+
+
+async def stopped(ports: Ports, networks: Collection[str]) -> frozenset[str]:
+    """Those on which nothing that cannot be undone may happen until a person acts."""
+    states = [await ports.store.network(name) for name in sorted(set(networks))]
+    return frozenset(state.name for state in states if state and state.stop_reason is not None)

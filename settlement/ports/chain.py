@@ -107,6 +107,23 @@ class Inclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class PaidBatch:
+    """A batch that the vault paid in a final block, as read from the chain alone.
+
+    ``rows`` are wallet (normal form) and amount of each payout, in the batch's order; ``raw`` the
+    signed bytes, empty where the node no longer gives them.
+    """
+
+    batch_id: int
+    root: str
+    asset: Asset
+    lane_address: str
+    transaction: SignedTransaction
+    inclusion: Inclusion
+    rows: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChainIdentity:
     """What must not change under us: the first block, and the code that holds the money."""
 
@@ -196,4 +213,12 @@ class ChainPort(Protocol):
 
     async def balance(self, asset: Asset, address: str) -> int:
         """Minor units of ``asset`` (token or native coin) at ``address``, newest block."""
+        ...
+
+
+class ChainHistory(Protocol):
+    """For repairs alone: what the chain remembers when we do not."""
+
+    async def paid_batches(self, since_block: int = 0) -> Sequence[PaidBatch]:
+        """Every batch that the vault paid in final blocks from ``since_block`` on, by block."""
         ...

@@ -73,6 +73,7 @@ READS: frozenset[str] = frozenset(
     {
         "payment.retrieve_intent",
         "payment.refunds_of",
+        "payment.intents_since",
         "payment.events_since",
         "store.get",
         "store.find",

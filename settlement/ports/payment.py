@@ -6,7 +6,7 @@ retrieving, never by a new idempotency key.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -33,7 +33,8 @@ class Intent:
     """A payment intent as the provider reports it now. Amounts in the currency's minor units.
 
     ``currency`` is upper case; ``order_id`` comes from the intent's metadata; ``authorized_at``
-    is when the charge was made; ``capture_before`` when the hold lapses by itself.
+    is when the charge was made; ``capture_before`` when the hold lapses by itself; ``facts`` are
+    what :mod:`settlement.facts` wrote into its metadata.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Intent:
     received_minor: int = 0
     refunded_minor: int = 0
     disputed: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
     decline_code: str | None = None
 
 
@@ -95,6 +97,10 @@ class PaymentPort(Protocol):
 
     async def refunds_of(self, intent_id: str) -> Sequence[Refund]:
         """All refunds of the intent's charge, whoever made them."""
+        ...
+
+    async def intents_since(self, created_at: datetime) -> Sequence[Intent]:
+        """The account's intents, oldest first; for repairs."""
         ...
 
     async def annotate(self, intent_id: str, metadata: Mapping[str, str], key: str) -> None:

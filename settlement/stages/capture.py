@@ -19,7 +19,7 @@ from settlement.ids import TenantId, payment_key
 from settlement.ledger import journal
 from settlement.money import Asset
 from settlement.order import HoldReason, Order, Status
-from settlement.ports.bundle import Ports, apply, each
+from settlement.ports.bundle import Ports, apply, each, stopped
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.schedule import Policy, after, retry_at
 from settlement.screening import is_vetoed
@@ -47,20 +47,14 @@ async def _reserve(ports: Ports) -> int:
         )
         return len(orders)
     available = await ports.store.available({(o.tenant_id, o.token.asset) for o in orders})
-    stopped = await _stopped(ports, {order.network for order in orders})
-    changes = reserve(orders, available, vetoed, now, ports.policy, stopped)
+    still = await stopped(ports, {order.network for order in orders})
+    changes = reserve(orders, available, vetoed, now, ports.policy, still)
     try:
         await apply(ports, changes)
     except InsufficientInventory:
         # Another worker reserved in between; nothing was written: decide afresh, soon.
         await ports.store.apply_many([stay(o, retry_at(now, 0, ports.policy)) for o in orders])
     return len(orders)
-
-
-async def _stopped(ports: Ports, networks: set[str]) -> frozenset[str]:
-    """Networks on which nothing can be delivered until a person acts."""
-    states = [await ports.store.network(name) for name in sorted(networks)]
-    return frozenset(state.name for state in states if state and state.stop_reason is not None)
 
 
 async def _vetoed(ports: Ports, orders: Sequence[Order]) -> frozenset[str]:

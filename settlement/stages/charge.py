@@ -10,7 +10,7 @@ from settlement.errors import PaymentError
 from settlement.events import PAYMENT_FAILED, PAYMENT_INTENT_CREATED, Event
 from settlement.ledger import journal
 from settlement.order import Order, Status
-from settlement.ports.bundle import Ports, apply, each
+from settlement.ports.bundle import Ports, apply, each, stopped
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.schedule import Policy, poll_at, retry_at
 from settlement.transitions import Change, move, stay, void
@@ -26,6 +26,8 @@ async def tick(ports: Ports) -> int:
         lease_ms=ports.policy.lease_ms,
     )
 
+    still = await stopped(ports, {order.network for order in orders})
+
     async def look(order: Order) -> Change:
         try:
             if order.payment_intent_id is None:
@@ -35,6 +37,9 @@ async def tick(ports: Ports) -> int:
             intent = await ports.payment.retrieve_intent(order.payment_intent_id)
         except PaymentError as error:
             ports.log.warning("charge_failed", order_id=order.id, error=str(error))
+            return stay(order, retry_at(now, order.attempts, ports.policy))
+        if intent.status is IntentStatus.SUCCEEDED and order.network in still:
+            # Perhaps we captured it ourselves, and a backup has forgotten that it was paid out.
             return stay(order, retry_at(now, order.attempts, ports.policy))
         return decide(order, intent, ports.clock.now(), ports.policy)
 

@@ -50,6 +50,27 @@ async def mismatch(ports: Ports, state: NetworkState) -> str | None:
         found = await chain.block_hash(state.anchor_number)
         if found != state.anchor_hash:
             return f"final block {state.anchor_number} is {found}, was {state.anchor_hash}"
+    return await _forgotten(ports, state)
+
+
+async def _forgotten(ports: Ports, state: NetworkState) -> str | None:
+    """A final nonce that we never gave out: a restored backup, or somebody else with our key.
+
+    Asked before any stage runs, since an order that this database calls unpaid may be paid.
+    """
+    chain = ports.chains[state.name]
+    head = await chain.head()
+    if head.final_number < 0:
+        return None
+    for address in [known.lane.address for known in await ports.store.lanes(state.name)]:
+        on_chain = await chain.nonce(address, head.final_number)
+        # Our count is read after the chain's, so that it can only be ahead of it.
+        ours = {known.lane.address: known.lane for known in await ports.store.lanes(state.name)}
+        if on_chain > ours[address].next_nonce:
+            return (
+                f"lane {address}: the chain is at nonce {on_chain}, we at "
+                f"{ours[address].next_nonce}; see `tidegate settlement rebuild`"
+            )
     return None
 
 

@@ -12,7 +12,7 @@ from settlement.errors import PaymentError, PaymentRefused
 from settlement.ids import payment_key
 from settlement.ledger import journal
 from settlement.order import Order, Status
-from settlement.ports.bundle import Ports, apply, each
+from settlement.ports.bundle import Ports, apply, each, stopped
 from settlement.ports.payment import Intent, IntentStatus, Refund, RefundStatus
 from settlement.schedule import Policy, retry_at
 from settlement.transitions import Change, move, stay
@@ -28,7 +28,12 @@ async def tick(ports: Ports) -> int:
         lease_ms=ports.policy.lease_ms,
     )
 
+    still = await stopped(ports, {order.network for order in orders})
+
     async def give_back(order: Order) -> Change:
+        if order.network in still:
+            # Whether its tokens have left is what the person who looks has to find out first.
+            return stay(order, retry_at(now, order.attempts, ports.policy))
         try:
             return await _settle(ports, order, now)
         except PaymentError as error:

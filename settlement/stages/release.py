@@ -11,7 +11,7 @@ from settlement.errors import InvariantBroken, PaymentError, PaymentRefused
 from settlement.ids import payment_key
 from settlement.ledger import journal
 from settlement.order import Order, Status
-from settlement.ports.bundle import Ports, apply, each
+from settlement.ports.bundle import Ports, apply, each, stopped
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.schedule import Policy, retry_at
 from settlement.transitions import Change, move, stay
@@ -24,6 +24,8 @@ async def tick(ports: Ports) -> int:
         Status.VOIDING, now, limit=ports.policy.claim_limit, lease_ms=ports.policy.lease_ms
     )
 
+    still = await stopped(ports, {order.network for order in orders})
+
     async def give_back(order: Order) -> Change:
         try:
             intent_id = await _intent_id(ports, order)
@@ -32,6 +34,9 @@ async def tick(ports: Ports) -> int:
             intent = await _canceled_intent(ports, order, intent_id)
         except PaymentError as error:
             ports.log.warning("void_unsettled", order_id=order.id, error=str(error))
+            return stay(order, retry_at(now, order.attempts, ports.policy))
+        if intent.status is IntentStatus.SUCCEEDED and order.network in still:
+            # Perhaps we captured it ourselves, and a backup has forgotten that it was paid out.
             return stay(order, retry_at(now, order.attempts, ports.policy))
         return decide(order, intent, now, ports.policy)
 

@@ -33,6 +33,8 @@ from chain.networks.local import NETWORK
 from chain.rpc import RpcClient
 from chain.signers.keystore import KeystoreSigner
 from compliance_graph.screener import ListScreener
+from settlement.batch import sealed_call
+from settlement.batching.plan import plan_waiting
 from settlement.ledger import journal
 from settlement.ledger.accounts import PLATFORM, Account
 from settlement.limits import Limits
@@ -180,6 +182,20 @@ class Bridge:
 
         return await eventually(check, what=f"{order_id}: {status}")
 
+    async def signed_and_not_sent(self, order_id: str) -> bytes:
+        """Plan and sign what waits as the engine does, store the bytes, and stop there."""
+        [lane] = await self.store.claim_lanes(
+            "local", self.clock.now(), lease_ms=30_000, worker="stopped"
+        )
+        lane, _ = await plan_waiting(self.ports, lane)
+        [batch] = [b for b in await self.store.open_batches(lane) if not b.attempts]
+        orders = await self.store.in_batch(batch.id)
+        assert order_id in [order.id for order in orders]
+        call = sealed_call(self.chain, batch, orders)
+        signed = await self.chain.sign(lane.address, call, batch.nonce, None)
+        await self.store.store_attempt(lane, batch, signed, self.clock.now())
+        return signed.raw
+
     # The books -----------------------------------------------------------------------------
 
     async def stock(self, amount: int = STOCK) -> None:
@@ -227,8 +243,13 @@ def DEPLOYED(world: World) -> Deployment:  # noqa: N802
     )
 
 
-async def open_bridge(dsn: str, world: World, emulator_url: str, folder: Path) -> Bridge:
-    """Wire everything the way ``bridge.bootstrap`` does, with a clock that can be moved."""
+async def open_bridge(
+    dsn: str, world: World, emulator_url: str, folder: Path, *, fresh: bool = True
+) -> Bridge:
+    """Wire everything the way ``bridge.bootstrap`` does, with a clock that can be moved.
+
+    ``fresh``: on an empty database, which is filled; else on one that knows all of it.
+    """
     clock = MovableClock()
     store = await PostgresStore.connect(dsn, 2, 8)
     queries = Queries(store.pool)
@@ -250,7 +271,8 @@ async def open_bridge(dsn: str, world: World, emulator_url: str, folder: Path) -
         policy=Policy(poll_ms=250, escrow_poll_ms=250),
         escrows={"local": chain.escrows},
     )
-    await _register(store, queries, chain, world, clock.now())
+    if fresh:
+        await _register(store, queries, chain, world, clock.now())
     wake = Wake(dsn)
     await wake.start()
     settings = load({"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET, "TIDEGATE_ACCESS_LOG": "false"})
@@ -283,7 +305,8 @@ async def open_bridge(dsn: str, world: World, emulator_url: str, folder: Path) -
     )
     bridge = Bridge(store, queries, ports, api, world, chain, clock, shop, emulator, lists)
     bridge.closing = [api.aclose, emulator.aclose, wake.stop, chain.close, store.close]
-    await bridge.stock()
+    if fresh:
+        await bridge.stock()
     return bridge
 
 

@@ -184,3 +184,10 @@ async def books_agree(bridge: Bridge, *deals: Deal) -> None:
     owed = await bridge.store.totals(Account.ESCROW_OWED, bridge.ports_asset())
     assert held == sum(bridge.world.balance(purse) for purse in purses) == -owed
     await bridge.check_books()
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> str | None:
+    """The refusal's ``param``; fails for any other answer."""
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    param: str | None = answer.json().get("param")
+    return param

@@ -1,0 +1,238 @@
+"""``tidegate settlement rebuild``: from a restored backup back to what really happened.
+
+Four steps, each of which can be repeated, so that a crash anywhere is mended by running it again:
+
+1. *Quarantine*: every nonce that a lost signature may still use is used up by a transaction that
+   does nothing, and the command waits until that is final. From then on nothing that we forgot
+   can be mined.
+2. *Orders*: those that only the provider remembers are written down again from its metadata.
+3. *Batches*: what the vault paid is read from the chain; each batch's orders are proven by its
+   root and walked to their true status. Batches of ours that paid nobody give their orders back.
+4. *Counters*: batch ids and nonces go on behind everything that the chain knows.
+
+The network stays stopped until all of it is done, and for a person when anything is left over.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bridge.storage.rebuilding import Rebuilding
+from settlement.batch import Lane, batch_call
+from settlement.errors import ChainError, InvariantBroken, TidegateError
+from settlement.facts import lost_order
+from settlement.ids import OrderId
+from settlement.ledger import journal
+from settlement.ledger.accounts import PLATFORM
+from settlement.money import Asset, Money
+from settlement.order import Order
+from settlement.ports.bundle import Ports
+from settlement.ports.chain import ChainHistory, ChainPort, Fees, PaidBatch, SelfTransfer
+from settlement.ports.payment import Intent, IntentStatus
+from settlement.rebuild import Settled, assign, is_consistent, step
+
+REASON = "being rebuilt after a restored backup"
+QUARANTINE_LIMIT_S = 3_600.0
+_POLL_S = 1.0
+_BID_AGAIN_S = 30.0
+_STEPS_MAX = 12
+
+
+@dataclass
+class Report:
+    """What was done.
+
+    ``left`` is what a person has to look at before the network may start, ``notes`` what one
+    should know.
+    """
+
+    quarantined: int = 0
+    written_down: list[OrderId] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    moved: int = 0
+    released: int = 0
+    left: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Rebuild:
+    """One network's rebuilding. ``fiat`` are the currencies that intents may be in."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        rows: Rebuilding,
+        history: ChainHistory,
+        network: str,
+        fiat: Sequence[Asset],
+    ) -> None:
+        self._ports = ports
+        self._rows = rows
+        self._history = history
+        self._network = network
+        self._chain: ChainPort = ports.chains[network]
+        self._fiat = {asset.code: asset for asset in fiat}
+        self._intents: dict[OrderId, Intent] = {}
+        self.report = Report()
+
+    async def run(self, since: datetime) -> Report:
+        """All four steps; ``since`` is before the backup was taken. Starts the network again when
+        nothing is left over.
+
+        Raises kinds of :class:`~settlement.errors.ChainError` and
+        :class:`~settlement.errors.PaymentError`: nothing is lost, run it again.
+        """
+        await self._ports.store.stop_network(self._network, REASON, self._now())
+        lanes = [state.lane for state in await self._ports.store.lanes(self._network)]
+        for lane in lanes:
+            await self._quarantine(lane)
+        await self._write_down(since)
+        paid = list(await self._history.paid_batches())
+        await self._settle(paid)
+        for order_id in self._intents:
+            await self._walk(order_id, None)
+        await self._rows.past_batch_ids(max((batch.batch_id for batch in paid), default=1))
+        head = await self._chain.head()
+        for lane in lanes:
+            nonce = await self._chain.nonce(lane.address, head.final_number)
+            await self._rows.count_from(lane, nonce)
+        if not self.report.left:
+            await self._rows.start(self._network)
+        return self.report
+
+    def _now(self) -> datetime:
+        return self._ports.clock.now()
+
+    # 1 ----------------------------------------------------------------------------------------
+
+    async def _quarantine(self, lane: Lane) -> None:
+        """A lane never has more open batches than its depth: as many nonces are used up."""
+        head = await self._chain.head()
+        first = await self._chain.nonce(lane.address, head.final_number)
+        end = first + self._ports.policy.lane_depth
+        bids: dict[int, tuple[Fees, float]] = {}
+        deadline = time.monotonic() + QUARANTINE_LIMIT_S
+        while (reached := await self._final_nonce(lane)) < end:
+            if time.monotonic() > deadline:
+                raise ChainError(f"nonce {reached} of {lane.address} is not used up after an hour")
+            newest = await self._chain.nonce(lane.address)
+            for nonce in range(newest, end):
+                await self._use_up(lane, nonce, bids)
+            await asyncio.sleep(_POLL_S)
+        self.report.quarantined += end - first
+
+    async def _final_nonce(self, lane: Lane) -> int:
+        head = await self._chain.head()
+        return await self._chain.nonce(lane.address, head.final_number)
+
+    async def _use_up(self, lane: Lane, nonce: int, bids: dict[int, tuple[Fees, float]]) -> None:
+        """Bid for the nonce, and more as long as something else stands in the way."""
+        before = bids.get(nonce)
+        if before is not None and time.monotonic() < before[1] + _BID_AGAIN_S:
+            return
+        replaces = before[0] if before else None
+        signed = await self._chain.sign(lane.address, SelfTransfer(), nonce, replaces, None)
+        # Whatever comes of it, the next bid is higher than this one.
+        bids[nonce] = (signed.fees, time.monotonic())
+        try:
+            await self._chain.send(signed.raw)
+        except ChainError as error:
+            bids[nonce] = (signed.fees, time.monotonic() - _BID_AGAIN_S)
+            self._ports.log.warning("quarantine_not_sent", nonce=nonce, error=str(error))
+
+    # 2 ----------------------------------------------------------------------------------------
+
+    async def _write_down(self, since: datetime) -> None:
+        intents = [
+            intent
+            for intent in await self._ports.payment.intents_since(since)
+            if intent.order_id is not None and intent.facts.get("network") == self._network
+        ]
+        known = await self._rows.known([str(intent.order_id) for intent in intents])
+        for intent in intents:
+            order_id = str(intent.order_id)
+            if intent.status is IntentStatus.SUCCEEDED:
+                self._intents[order_id] = intent
+            if order_id not in known:
+                await self._write(intent)
+
+    async def _write(self, intent: Intent) -> None:
+        try:
+            gross = Money(intent.amount_minor, self._fiat[intent.currency])
+            order = lost_order(intent.facts, intent.id, gross)
+        except (KeyError, InvariantBroken) as error:
+            self.report.left.append(f"intent {intent.id} is no order that can be read: {error}")
+            return
+        if await self._rows.write_down(order, self._now()):
+            self.report.written_down.append(order.id)
+            if "escrow_id" in intent.facts:
+                self.report.notes.append(f"{order.id} pays an escrow whose terms are lost")
+        else:
+            self.report.left.append(f"intent {intent.id}: there is no tenant {order.tenant_id}")
+
+    # 3 ----------------------------------------------------------------------------------------
+
+    async def _settle(self, paid: Sequence[PaidBatch]) -> None:
+        ids = [batch.batch_id for batch in paid]
+        self.report.released = await self._rows.release_open(self._network, ids, self._now())
+        done = await self._rows.decided(self._network)
+        for batch in paid:
+            if batch.batch_id not in done:
+                await self._settle_one(batch)
+
+    async def _settle_one(self, paid: PaidBatch) -> None:
+        candidates = await self._rows.candidates(paid, self._network)
+        try:
+            settled = assign(paid, candidates, lambda orders: self._root(paid, orders))
+        except InvariantBroken as error:
+            self.report.left.append(str(error))
+            return
+        for index, order in enumerate(settled.orders):
+            if not is_consistent(order, index not in paid.inclusion.skipped):
+                self.report.left.append(
+                    f"{order.id} is {order.status} here, yet batch {paid.batch_id} holds it"
+                )
+                return
+        if not await self._rows.can_record(paid, self._network):
+            self.report.left.append(f"batch {paid.batch_id} is known with another root or lane")
+            return
+        for order in settled.orders:
+            await self._walk(order.id, settled)
+            self._intents.pop(order.id, None)
+        # Last, since a final batch is not looked at again.
+        await self._rows.record(paid, self._network, self._now())
+        spent = Money(paid.inclusion.fee_paid_wei, self._chain.native)
+        key = f"batch:{paid.batch_id}"
+        await self._ports.store.book(PLATFORM, key, journal.gas_spent(spent), self._now())
+        self.report.batches.append(paid.batch_id)
+
+    def _root(self, paid: PaidBatch, orders: Sequence[Order]) -> str:
+        return self._chain.batch_root(batch_call(paid.batch_id, paid.asset, orders))
+
+    async def _walk(self, order_id: OrderId, settled: Settled | None) -> None:
+        """Step by step to what the world says; each step is a transaction of its own."""
+        store = self._ports.store
+        for _ in range(_STEPS_MAX):
+            order = await store.get(order_id)
+            if order is None:
+                return
+            intent = await self._intent(order)
+            if intent is None or (settled is None and intent.status is not IntentStatus.SUCCEEDED):
+                return
+            change = step(order, intent, settled, self._now())
+            if change is None:
+                return
+            try:
+                unmatched = await store.apply_many([change])
+            except TidegateError as error:
+                self.report.left.append(f"{order.id} cannot become {change.to}: {error}")
+                return
+            self.report.moved += not unmatched
+
+    async def _intent(self, order: Order) -> Intent | None:
+        known = self._intents.get(order.id)
+        if known is None and order.payment_intent_id is not None:
+            return await self._ports.payment.retrieve_intent(order.payment_intent_id)
+        return known

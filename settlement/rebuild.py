@@ -1,0 +1,159 @@
+"""After a restored backup: what the chain and the provider say, and the way there. Pure.
+
+Nothing is guessed. Which orders a batch paid is proven by its Merkle root, which the vault holds;
+and an order reaches its true status along the same edges, with the same bookings, as if the
+stages had taken it there.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from settlement.errors import InvariantBroken
+from settlement.events import Event
+from settlement.ledger import journal
+from settlement.ledger.entry import Booking
+from settlement.order import HoldReason, Order, Status
+from settlement.ports.chain import PaidBatch
+from settlement.ports.payment import Intent
+from settlement.transitions import Change, move, stay
+
+REBUILT = "order.rebuilt"
+"""The fact in an order's history that it was written down again."""
+
+ASSIGNMENTS_MAX = 5_040
+"""How many ways to tell equal rows of one batch apart are tried before a person has to."""
+
+_WAY = (
+    Status.AWAITING_PAYMENT,
+    Status.AUTHORIZED,
+    Status.CLEARED,
+    Status.CAPTURING,
+    Status.CAPTURED,
+    Status.SUBMITTED,
+)
+_BEFORE_CAPTURE = frozenset(_WAY[:4]) | {Status.IN_REVIEW}
+_DONE = frozenset({Status.COMPLETED, Status.REFUND_PENDING, Status.REFUNDED, Status.REFUND_FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A final batch of the chain, and the orders that its root proves, by row."""
+
+    paid: PaidBatch
+    orders: tuple[Order, ...]
+
+
+def assign(
+    paid: PaidBatch, candidates: Sequence[Order], root_of: Callable[[Sequence[Order]], str]
+) -> Settled:
+    """The orders of the batch's rows, proven by its root.
+
+    Raises :class:`~settlement.errors.InvariantBroken` when no way to place the candidates gives
+    the root: an order is missing, or somebody else signed this batch.
+    """
+    by_row: dict[tuple[str, int], list[Order]] = defaultdict(list)
+    for order in candidates:
+        if order.token.asset == paid.asset:
+            by_row[(order.wallet, order.token.amount_minor)].append(order)
+    for ways, placed in enumerate(_placements(paid, by_row)):
+        if ways >= ASSIGNMENTS_MAX:
+            break
+        if root_of(placed) == paid.root:
+            return Settled(paid, tuple(placed))
+    raise InvariantBroken(f"batch {paid.batch_id}: no orders that we know give its root")
+
+
+def _placements(
+    paid: PaidBatch, by_row: dict[tuple[str, int], list[Order]]
+) -> Iterator[list[Order]]:
+    """Every way to give each row an order of its wallet and amount, the oldest first."""
+    places: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for index, row in enumerate(paid.rows):
+        places[row].append(index)
+    choices = [
+        itertools.permutations(sorted(by_row[row], key=lambda order: order.id), len(indices))
+        for row, indices in places.items()
+    ]
+    for chosen in itertools.product(*choices):
+        placed: dict[int, Order] = {}
+        for indices, orders in zip(places.values(), chosen, strict=True):
+            placed.update(zip(indices, orders, strict=True))
+        yield [placed[index] for index in range(len(paid.rows))]
+
+
+def is_consistent(order: Order, was_paid: bool) -> bool:
+    """Whether what we have of the order can be brought to agree with the chain."""
+    if order.status in _DONE:
+        return (order.status is Status.COMPLETED) == was_paid
+    return order.status in (*_WAY, Status.IN_REVIEW, Status.CONFIRMING)
+
+
+def step(order: Order, intent: Intent, settled: Settled | None, now: datetime) -> Change | None:
+    """The next change on the order's way to what the world says, ``None`` when it is there.
+
+    ``settled``: the final batch that holds the order, if any. Without one, an order whose money
+    was captured ends in ``captured`` (it is paid like any other) or, if it was given back since,
+    in ``refund_pending``.
+    """
+    if settled is not None:
+        return _towards_settled(order, intent, settled, now)
+    if order.status in _BEFORE_CAPTURE:
+        return _advance(order, intent, now)
+    if order.status is Status.CAPTURED and intent.refunded_minor > 0:
+        patch = {"reason": "refunded_outside"}
+        return _move(order, Status.REFUND_PENDING, now, patch, (journal.unreserved(order),))
+    return None
+
+
+def _towards_settled(
+    order: Order, intent: Intent, settled: Settled, now: datetime
+) -> Change | None:
+    if order.status in _DONE:
+        return None
+    if order.status in _BEFORE_CAPTURE:
+        return _advance(order, intent, now)
+    index = [member.id for member in settled.orders].index(order.id)
+    if order.batch_id is None:
+        place = {"batch_id": settled.paid.batch_id, "batch_index": index}
+        if order.status is Status.CAPTURED:
+            return _move(order, Status.SUBMITTED, now, place)
+        return stay(order, now, patch=place)  # its earlier batch ended without paying it
+    if index in settled.paid.inclusion.skipped:
+        patch = {"reason": "recipient_refused"}
+        return _move(order, Status.REFUND_PENDING, now, patch, (journal.unreserved(order),))
+    return _move(order, Status.COMPLETED, now, {}, (journal.completed(order),))
+
+
+def _advance(order: Order, intent: Intent, now: datetime) -> Change:
+    match order.status:
+        case Status.AWAITING_PAYMENT:
+            patch = {
+                "payment_intent_id": intent.id,
+                "charge_id": intent.charge_id,
+                "authorized_at": intent.authorized_at,
+                "capture_before": intent.capture_before,
+            }
+            return _move(order, Status.AUTHORIZED, now, patch, (journal.authorized(order),))
+        case Status.AUTHORIZED | Status.IN_REVIEW:
+            return _move(order, Status.CLEARED, now)
+        case Status.CLEARED:
+            return _move(order, Status.CAPTURING, now, {}, (journal.reserved(order),))
+        case Status.CAPTURING:
+            return _move(order, Status.CAPTURED, now, {}, (journal.captured(order),))
+    raise InvariantBroken(f"{order.id}: {order.status} is not before its capture")
+
+
+def _move(
+    order: Order,
+    to: Status,
+    now: datetime,
+    patch: dict[str, Any] | None = None,
+    bookings: tuple[Booking, ...] = (),
+) -> Change:
+    values = {"hold_reason": HoldReason.NONE, **(patch or {})}
+    fact = Event(REBUILT, {"to": to})
+    return move(order, to, now, patch=values, bookings=bookings, events=(fact,))
