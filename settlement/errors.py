@@ -15,6 +15,7 @@
     │   ├── QuoteUsed
     │   ├── LimitExceeded           a counter's cap would be passed
     │   ├── NotCancelable           the order has gone too far
+    │   ├── NotOpen                 the batch has come to its end
     │   ├── WrongEscrowState        an escrow is not (or no more) where this could be done
     │   ├── AttestationKnown        what was signed is being or has been carried out
     │   └── IdempotencyMismatch     same key, other payload
@@ -100,6 +101,12 @@ class LimitExceeded(Refusal):
 
 class NotCancelable(Refusal):
     code = "order_not_cancelable"
+
+
+class NotOpen(Refusal):
+    """A final block has decided the batch: nothing about it can be changed any more."""
+
+    code = "not_open"
 
 
 class WrongEscrowState(Refusal):

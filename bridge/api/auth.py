@@ -33,6 +33,7 @@ PUBLISHABLE = "publishable"
 
 _ALL = frozenset({Role.MERCHANT, Role.COMPLIANCE, Role.OPERATOR, Role.ADMIN})
 _SALES = frozenset({Role.MERCHANT, Role.ADMIN})
+_OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
 
 PERMISSIONS: dict[str, frozenset[str]] = {
     "assets.read": _ALL | {PUBLISHABLE},
@@ -45,6 +46,9 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "orders.cancel": _SALES | {Role.OPERATOR, PUBLISHABLE},
     "receipts.read": _SALES | {Role.OPERATOR, PUBLISHABLE},
     "settlements.read": _SALES | {Role.OPERATOR},
+    "settlements.operate": _OPERATORS,
+    "networks.read": _OPERATORS,
+    "networks.operate": _OPERATORS,
     "escrows.read": _ALL,
     "escrows.attest": _SALES | {Role.OPERATOR},
     "screenings.read": _SALES | {Role.COMPLIANCE},

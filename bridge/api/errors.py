@@ -94,6 +94,7 @@ TABLE: dict[type[core.TidegateError], tuple[int, str]] = {
     core.QuoteUsed: (409, "The quote has been used"),
     core.LimitExceeded: (422, "A limit would be exceeded"),
     core.NotCancelable: (409, "The order can no longer be canceled"),
+    core.NotOpen: (409, "The settlement has come to its end"),
     core.WrongEscrowState: (409, "The escrow does not allow this as it stands"),
     core.AttestationKnown: (409, "This was attested before"),
     core.IdempotencyMismatch: (422, "The idempotency key was used for another request"),

@@ -38,8 +38,9 @@ class HeaderDoc(msgspec.Struct, frozen=True):
 IDEMPOTENCY_KEY = HeaderDoc(
     "Idempotency-Key",
     "1 to 255 characters of your choice: a retry with the same key and the same body gets the "
-    "first answer again, marked `Idempotent-Replayed: true` where it created something. In a "
-    "browser draw it at random, since all frontends of an account share their keys.",
+    "first answer again, marked `Idempotent-Replayed: true` where it created something or an "
+    "operator acted. In a browser draw it at random, since all frontends of an account share "
+    "their keys.",
     required=True,
 )
 

@@ -1,18 +1,26 @@
-"""Settlements: the batches that paid this tenant's orders."""
+"""Settlements: the batches that pay this tenant's orders, and what operators ask of them."""
 
 from typing import Annotated, Any
 
-from litestar import Request, get
+from litestar import Request, get, post
 from litestar.params import PathParameter
 
+from bridge.api.answer import Answer
 from bridge.api.auth import caller_of
+from bridge.api.operating import act, actor_of
+from bridge.api.request import IDEMPOTENCY_KEY
 from bridge.api.schemas.common import AfterParam, BeforeParam, LimitParam, ListView, list_view
 from bridge.api.schemas.settlements import SettlementView, settlement_view
 from bridge.api.services import services_of
+from bridge.operating import Actor, ask_settlement, settlement_of
 from bridge.storage.pages import Page
+from bridge.storage.queries import Queries
 from settlement.errors import InvalidInput, NotFound
 
 _ID_DIGITS_MAX = 18
+_OPERATES = {"permission": "settlements.operate", "headers": (IDEMPOTENCY_KEY,)}
+
+SettlementId = Annotated[str, PathParameter(max_length=100)]
 
 
 @get(
@@ -39,17 +47,72 @@ async def list_settlements(
     tags=["settlements"],
 )
 async def get_settlement(
-    request: Request[Any, Any, Any],
-    settlement_id: Annotated[str, PathParameter(max_length=100)],
+    request: Request[Any, Any, Any], settlement_id: SettlementId
 ) -> SettlementView:
-    settlement = None
-    if is_number(settlement_id):
-        settlement = await services_of(request).queries.settlement(
-            caller_of(request).tenant_id, int(settlement_id)
-        )
-    if settlement is None:
+    """With every attempt to get it mined; signed bytes are never shown."""
+    return await _view(services_of(request).queries, actor_of(request), _number(settlement_id))
+
+
+@post(
+    "/v1/settlements/{settlement_id:str}/bump",
+    opt=_OPERATES,
+    status_code=200,
+    summary="Bid more for a settlement",
+    tags=["settlements"],
+)
+async def bump_settlement(
+    request: Request[Any, Any, Any], settlement_id: SettlementId
+) -> Answer[SettlementView]:
+    """Replace the newest attempt by one with the same nonce and higher fees, without waiting for
+    the usual time. Within the fee cap."""
+    return await _ask(request, settlement_id, "bump")
+
+
+@post(
+    "/v1/settlements/{settlement_id:str}/cancel",
+    opt=_OPERATES,
+    status_code=200,
+    summary="Cancel a settlement",
+    tags=["settlements"],
+)
+async def cancel_settlement(
+    request: Request[Any, Any, Any], settlement_id: SettlementId
+) -> Answer[SettlementView]:
+    """Outbid it by a transaction that pays nobody. Which of them wins, only a final block says: if
+    this one, its orders (other tenants' too) join another batch, else they are paid as planned."""
+    return await _ask(request, settlement_id, "cancel")
+
+
+@post(
+    "/v1/settlements/{settlement_id:str}/retry",
+    opt=_OPERATES,
+    status_code=200,
+    summary="Send a settlement again",
+    tags=["settlements"],
+)
+async def retry_settlement(
+    request: Request[Any, Any, Any], settlement_id: SettlementId
+) -> Answer[SettlementView]:
+    """Hand the stored bytes to every endpoint again, at once; what is not signed yet is tried."""
+    return await _ask(request, settlement_id, "retry")
+
+
+async def _ask(
+    request: Request[Any, Any, Any], settlement_id: str, verb: str
+) -> Answer[SettlementView]:
+    actor, batch_id = actor_of(request), _number(settlement_id)
+    doing = ask_settlement(actor, verb, batch_id, services_of(request).clock.now())
+    return await act(request, doing, lambda queries: _view(queries, actor, batch_id))
+
+
+async def _view(queries: Queries, actor: Actor, batch_id: int) -> SettlementView:
+    return settlement_view(await settlement_of(queries, actor, batch_id))
+
+
+def _number(settlement_id: str) -> int:
+    if not is_number(settlement_id):
         raise NotFound("no such settlement")
-    return settlement_view(settlement)
+    return int(settlement_id)
 
 
 def is_number(text: str) -> bool:
@@ -65,4 +128,10 @@ def number_page(limit: int, starting_after: str | None, ending_before: str | Non
     return Page(limit, starting_after, ending_before)
 
 
-HANDLERS = (list_settlements, get_settlement)
+HANDLERS = (
+    list_settlements,
+    get_settlement,
+    bump_settlement,
+    cancel_settlement,
+    retry_settlement,
+)

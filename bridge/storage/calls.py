@@ -33,6 +33,9 @@ _ASK_CANCEL = f"""
 
 _ASK_BUMP = f"UPDATE batches SET bump_asked_at = $2 WHERE id = $1 AND {IS_OPEN} RETURNING id"
 
+# Nobody has said it yet, as far as the next look is concerned.
+_ASK_AGAIN = f"UPDATE batches SET reminded_at = NULL WHERE id = $1 AND {IS_OPEN} RETURNING id"
+
 
 async def request_on(connection: Any, requested: RequestedCall, now: datetime) -> bool:
     """Store a call on a connection whose transaction the caller may hold; ``False``: known."""
@@ -60,8 +63,21 @@ class CallPart(Part):
     async def ask(
         self, batch_id: int, now: datetime, *, cancel: bool, lane: Lane | None = None
     ) -> bool:
-        statement = _ASK_CANCEL if cancel else _ASK_BUMP
         async with self.pool.acquire() as connection, connection.transaction():
             if lane is not None:
                 await hold(connection, lane)
-            return await connection.fetchval(statement, batch_id, now) is not None
+            return await ask_on(connection, batch_id, now, cancel=cancel)
+
+    async def ask_again(self, batch_id: int) -> bool:
+        return await ask_again_on(self.pool, batch_id)
+
+
+async def ask_on(connection: Any, batch_id: int, now: datetime, *, cancel: bool) -> bool:
+    """Ask for a cancellation or a bump within the caller's transaction; ``False``: not open."""
+    statement = _ASK_CANCEL if cancel else _ASK_BUMP
+    return await connection.fetchval(statement, batch_id, now) is not None
+
+
+async def ask_again_on(connection: Any, batch_id: int) -> bool:
+    """Have the stored bytes said at once, within the caller's transaction; ``False``: not open."""
+    return await connection.fetchval(_ASK_AGAIN, batch_id) is not None

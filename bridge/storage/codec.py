@@ -197,6 +197,9 @@ def network_from(row: Row) -> NetworkState:
         row["anchor_hash"],
         row["paused_at"],
         row["paused_by"],
+        row["head_number"],
+        row["final_number"],
+        row["head_at"],
     )
 
 

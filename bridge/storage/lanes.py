@@ -180,11 +180,23 @@ class LanePart(Part):
         return changed
 
     async def pause_lane(self, network: str, address: str, now: datetime, *, by: str) -> bool:
-        return await self.pool.fetchval(_PAUSE_LANE, network, address, now, by) is not None
+        return await pause_lane_on(self.pool, network, address, now, by=by)
 
     async def resume_lane(self, network: str, address: str, now: datetime) -> bool:
         async with self.pool.acquire() as connection, connection.transaction():
-            resumed = await connection.fetchval(_RESUME_LANE, network, address) is not None
-            if resumed:
-                await wake_held(connection, network, HoldReason.PAUSED, now)
-        return resumed
+            return await resume_lane_on(connection, network, address, now)
+
+
+async def pause_lane_on(
+    connection: Any, network: str, address: str, now: datetime, *, by: str
+) -> bool:
+    """Within the caller's transaction; ``False``: was paused already, or there is none."""
+    return await connection.fetchval(_PAUSE_LANE, network, address, now, by) is not None
+
+
+async def resume_lane_on(connection: Any, network: str, address: str, now: datetime) -> bool:
+    """Within the caller's transaction; ``False``: was not paused."""
+    resumed = await connection.fetchval(_RESUME_LANE, network, address) is not None
+    if resumed:
+        await wake_held(connection, network, HoldReason.PAUSED, now)
+    return resumed

@@ -1,6 +1,7 @@
 """Networks in SQL: which chain we know, and whether we may still trust it."""
 
 from datetime import datetime
+from typing import Any
 
 from bridge.storage.codec import network_from
 from bridge.storage.conditions import IS_OPEN
@@ -9,7 +10,7 @@ from bridge.storage.lanes import hold, wake_held
 from settlement.batch import Lane
 from settlement.errors import InvariantBroken
 from settlement.order import HoldReason
-from settlement.ports.chain import ChainIdentity
+from settlement.ports.chain import ChainIdentity, Head
 from settlement.ports.store import NetworkState
 
 _NETWORK = "SELECT * FROM networks WHERE name = $1"
@@ -28,7 +29,8 @@ _REGISTER = f"""
         vault_address = EXCLUDED.vault_address,
         vault_code_hash = EXCLUDED.vault_code_hash,
         registered_at = EXCLUDED.registered_at,
-        stop_reason = NULL, stopped_at = NULL, anchor_number = NULL, anchor_hash = NULL
+        stop_reason = NULL, stopped_at = NULL, anchor_number = NULL, anchor_hash = NULL,
+        head_number = NULL, final_number = NULL, head_at = NULL
 """
 
 # On the same chain instance our own count is the truth and stays; a new instance starts over,
@@ -67,6 +69,18 @@ _RESUME = """
 """
 
 
+_START = """
+    UPDATE networks SET stop_reason = NULL, stopped_at = NULL
+    WHERE name = $1 AND stop_reason = $2 RETURNING name
+"""
+
+# Writes nothing while the chain stands still.
+_NOTE_HEAD = """
+    UPDATE networks SET head_number = $2, final_number = $3, head_at = $4
+    WHERE name = $1 AND (head_number, final_number) IS DISTINCT FROM ($2::bigint, $3::bigint)
+"""
+
+
 class NetworkPart(Part):
     """Implements :class:`settlement.ports.store.NetworkStore`."""
 
@@ -90,12 +104,33 @@ class NetworkPart(Part):
                 await hold(connection, lane)
             await connection.execute(_STOP, name, reason, now)
 
+    async def start_network(self, name: str, reason: str) -> bool:
+        return await start_network_on(self.pool, name, reason)
+
+    async def note_head(self, name: str, head: Head, now: datetime) -> None:
+        await self.pool.execute(_NOTE_HEAD, name, head.number, head.final_number, now)
+
     async def pause_network(self, name: str, now: datetime, *, by: str) -> bool:
-        return await self.pool.fetchval(_PAUSE, name, now, by) is not None
+        return await pause_network_on(self.pool, name, now, by=by)
 
     async def resume_network(self, name: str, now: datetime) -> bool:
         async with self.pool.acquire() as connection, connection.transaction():
-            resumed = await connection.fetchval(_RESUME, name) is not None
-            if resumed:
-                await wake_held(connection, name, HoldReason.PAUSED, now)
-        return resumed
+            return await resume_network_on(connection, name, now)
+
+
+async def pause_network_on(connection: Any, name: str, now: datetime, *, by: str) -> bool:
+    """Within the caller's transaction; ``False``: was paused already, or there is none."""
+    return await connection.fetchval(_PAUSE, name, now, by) is not None
+
+
+async def resume_network_on(connection: Any, name: str, now: datetime) -> bool:
+    """Within the caller's transaction; ``False``: was not paused."""
+    resumed = await connection.fetchval(_RESUME, name) is not None
+    if resumed:
+        await wake_held(connection, name, HoldReason.PAUSED, now)
+    return resumed
+
+
+async def start_network_on(connection: Any, name: str, reason: str) -> bool:
+    """Within the caller's transaction; ``False``: not stopped, or for another reason by now."""
+    return await connection.fetchval(_START, name, reason) is not None

@@ -51,8 +51,15 @@ class OperationQueries:
         data: Mapping[str, str | int | None] | None = None,
     ) -> int:
         """Write down who did what; returns the record's id. Nothing ever changes it."""
-        what = (actor, action, object_id, dict(data or {}))
-        return int(await self.pool.fetchval(_AUDIT, tenant_id, *what, now))
+        return await append_audit_on(
+            self.pool,
+            actor=actor,
+            action=action,
+            object_id=object_id,
+            now=now,
+            tenant_id=tenant_id,
+            data=data,
+        )
 
     async def audit_log(self, tenant_id: TenantId | None, page: Page) -> Listing[AuditRecord]:
         """The tenant's records, or (``None``) everybody's."""
@@ -68,6 +75,21 @@ class OperationQueries:
     async def forget_idempotency_keys(self, before: datetime) -> int:
         """Drop keys older than the promised 24 h; permanent business keys guard money beyond."""
         return len(await self.pool.fetch(_FORGET, before))
+
+
+async def append_audit_on(
+    connection: Any,
+    *,
+    actor: str,
+    action: str,
+    object_id: str,
+    now: datetime,
+    tenant_id: TenantId | None = None,
+    data: Mapping[str, str | int | None] | None = None,
+) -> int:
+    """The same within the caller's transaction."""
+    what = (actor, action, object_id, dict(data or {}))
+    return int(await connection.fetchval(_AUDIT, tenant_id, *what, now))
 
 
 def _dead_letter_from(row: Any) -> DeadLetter:

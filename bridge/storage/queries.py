@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from bridge.storage.actions import ActionQueries
 from bridge.storage.operations import OperationQueries
+from bridge.storage.operators import OperatorQueries
 from bridge.storage.reads import ReadQueries
 from bridge.storage.receipts import ReceiptQueries
 from bridge.storage.tenants import TenantQueries
 
 
-class Queries(ReadQueries, ReceiptQueries, TenantQueries, OperationQueries):
+class Queries(
+    ReadQueries, ReceiptQueries, TenantQueries, OperationQueries, OperatorQueries, ActionQueries
+):
     """Takes the pool of a :class:`~bridge.storage.store.PostgresStore` (``store.pool``)."""
 
     def __init__(self, pool: Any) -> None:

@@ -3,10 +3,10 @@
 from datetime import date
 from typing import Any
 
-from bridge.storage.batches import BATCH_ROWS, with_attempts
 from bridge.storage.codec import asset_from_id, event_from, order_from, quote_from
 from bridge.storage.escrows import with_actions
 from bridge.storage.listing import listed
+from bridge.storage.operators import OF_TENANT, SETTLEMENT_ROWS, settlements_from
 from bridge.storage.pages import Listing, Page
 from bridge.storage.records import LedgerEntry, ScreeningRecord, Settlement
 from settlement.escrow import Escrow, EscrowStatus
@@ -32,13 +32,7 @@ _ESCROW_EVENTS = """
     WHERE o.tenant_id = $1 AND e.order_id = $2 AND e.type LIKE 'escrow.%'
     ORDER BY e.id
 """
-_OF_TENANT = "EXISTS (SELECT FROM orders o WHERE o.batch_id = b.id AND o.tenant_id = {})"
-_SETTLEMENT = f"{BATCH_ROWS} WHERE b.id = $2 AND {_OF_TENANT.format('$1')}"
-_ORDER_IDS = """
-    SELECT batch_id, id FROM orders
-    WHERE tenant_id = $1 AND batch_id = ANY($2::bigint[])
-    ORDER BY batch_id, batch_index
-"""
+_SETTLEMENT = f"{SETTLEMENT_ROWS} WHERE b.id = $2 AND {OF_TENANT.format('$1')}"
 _SCREENING = "SELECT * FROM screenings WHERE tenant_id = $1 AND id = $2"
 _USED = """
     SELECT used FROM limit_usage
@@ -106,28 +100,20 @@ class ReadQueries:
         """Batches that hold an order of the tenant. The cursor is the batch id as text."""
         found = await listed(
             self.pool,
-            BATCH_ROWS,
-            [(_OF_TENANT, tenant_id)],
+            SETTLEMENT_ROWS,
+            [(OF_TENANT, tenant_id)],
             page,
             lambda row: row,
             id_column="b.id",
             numeric_id=True,
         )
-        return Listing(await self._settlements(tenant_id, found.rows), found.has_more)
+        rows = await settlements_from(self.pool, found.rows, tenant_id)
+        return Listing(rows, found.has_more)
 
     async def settlement(self, tenant_id: TenantId, batch_id: int) -> Settlement | None:
         rows = await self.pool.fetch(_SETTLEMENT, tenant_id, batch_id)
-        found = await self._settlements(tenant_id, rows)
+        found = await settlements_from(self.pool, rows, tenant_id)
         return found[0] if found else None
-
-    async def _settlements(self, tenant_id: TenantId, rows: list[Any]) -> list[Settlement]:
-        ids = [row["id"] for row in rows]
-        members = await self.pool.fetch(_ORDER_IDS, tenant_id, ids) if ids else []
-        own: dict[int, list[OrderId]] = {}
-        for member in members:
-            own.setdefault(member["batch_id"], []).append(member["id"])
-        batches = await with_attempts(self.pool, rows)
-        return [Settlement(batch, tuple(own.get(batch.id, ()))) for batch in batches]
 
     async def screening(self, tenant_id: TenantId, screening_id: str) -> ScreeningRecord | None:
         row = await self.pool.fetchrow(_SCREENING, tenant_id, screening_id)

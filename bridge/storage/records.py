@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from settlement.batch import Batch
+from settlement.batch import Batch, BatchStatus
 from settlement.ids import OrderId, TenantId
 from settlement.ledger.accounts import Account
 from settlement.ledger.entry import EntryState
 from settlement.limits import Limits
 from settlement.money import Asset
+from settlement.order import HoldReason
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.screening import Verdict
+from settlement.ports.store import LaneState, NetworkState
 
 
 class KeyKind(StrEnum):
@@ -92,12 +94,93 @@ class LedgerEntry:
     created_at: datetime
 
 
+def network_word(stop_reason: str | None, paused_at: datetime | None) -> str:
+    """``stopped`` (nothing is signed), ``paused`` (nothing new is planned) or ``running``."""
+    if stop_reason is not None:
+        return "stopped"
+    return "running" if paused_at is None else "paused"
+
+
+def lane_word(paused_at: datetime | None, low_since: datetime | None) -> str:
+    """``paused``, ``low`` (its account cannot pay for another transaction) or ``running``."""
+    if paused_at is not None:
+        return "paused"
+    return "running" if low_since is None else "low"
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A batch as one tenant may see it: the transaction, and that tenant's own orders in it."""
+    """A batch and those of its orders that the reader may see: one tenant's, or everybody's.
+
+    ``head_number`` is the newest block that a worker saw on the batch's chain.
+    """
 
     batch: Batch
     order_ids: tuple[OrderId, ...]
+    head_number: int | None
+    network_state: str
+    lane_state: str
+
+    @property
+    def confirmations(self) -> int | None:
+        """Blocks that hold or follow the transaction; ``None`` while no block holds it."""
+        block = self.batch.block_number
+        if block is None or self.head_number is None:
+            return None
+        return max(self.head_number - block + 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRecord:
+    """A lane, and how many of its batches have not come to their end."""
+
+    state: LaneState
+    open_batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRecord:
+    """A network as operators see it; ``waiting`` counts orders by the reason why they wait."""
+
+    state: NetworkState
+    stopped_at: datetime | None
+    lanes: tuple[LaneRecord, ...]
+    waiting: Mapping[HoldReason, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Authorised or captured orders that do not go on; ``oldest_at`` is an authorisation."""
+
+    network: str
+    reason: HoldReason
+    orders: int
+    oldest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatches:
+    """Batches of one status, ``attempts`` over all of them, ``attempts_most`` of one."""
+
+    network: str
+    status: BatchStatus
+    batches: int
+    oldest_at: datetime
+    attempts: int
+    attempts_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where everything stands now, for a monitor. ``workers`` counts those seen lately."""
+
+    networks: tuple[NetworkState, ...]
+    lanes: tuple[LaneRecord, ...]
+    batches: tuple[OpenBatches, ...]
+    waiting: tuple[Waiting, ...]
+    workers: Mapping[str, int]
+    dead_letters: int
+    oldest_event_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ GAPS: Mapping[str, str] = {
     "store.refuse_call": "call-refused",
     "store.ask": "batch-given-up-not-outbid",
     "store.stop_network": "network-stopped",
+    "store.note_head": "head-noted-batches-not-followed",
     # Escrows
     "store.claim_escrows": "escrows-leased-not-looked-at",
     "store.apply_escrow": "escrow-moved-next-not-begun",
@@ -57,6 +58,8 @@ GAPS: Mapping[str, str] = {
 
 BY_HAND: Mapping[str, str] = {
     "store.request_call": "call-stored-not-planned",
+    "store.ask_again": "batch-due-not-said",
+    "store.start_network": "network-started",
     "store.pause_network": "network-paused",
     "store.resume_network": "network-resumed",
     "store.pause_lane": "lane-paused",

@@ -17,7 +17,7 @@ from settlement.ledger.accounts import Account
 from settlement.ledger.entry import Booking
 from settlement.money import Asset
 from settlement.order import Order, Status
-from settlement.ports.chain import ChainIdentity, SignedTransaction
+from settlement.ports.chain import ChainIdentity, Head, SignedTransaction
 from settlement.ports.escrow_store import EscrowStore
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.screening import Verdict
@@ -235,6 +235,10 @@ class BatchStore(LaneStore, Protocol):
         """
         ...
 
+    async def ask_again(self, batch_id: int) -> bool:
+        """Ask that the stored bytes be said at once; ``False``: the batch is not open."""
+        ...
+
     async def apply_batch(self, lane: Lane, change: BatchChange, now: datetime) -> None:
         """Apply all of it in one transaction.
 
@@ -280,7 +284,9 @@ class NetworkState:
     ``paused_at`` set: a person wants nothing new planned; what was sent is followed.
 
     ``anchor_*`` is the newest final block that decided a batch: a chain that no longer has it is
-    not the chain that was paid on.
+    not the chain that was paid on. ``head_number`` and ``final_number`` are the newest block and
+    the newest final one that a worker saw, ``head_at`` when they last changed: for people to look
+    at, nothing is decided by them.
     """
 
     name: str
@@ -291,6 +297,9 @@ class NetworkState:
     anchor_hash: str | None
     paused_at: datetime | None = None
     paused_by: str | None = None
+    head_number: int | None = None
+    final_number: int | None = None
+    head_at: datetime | None = None
 
 
 class NetworkStore(Protocol):
@@ -316,6 +325,15 @@ class NetworkStore(Protocol):
         woke late compares the chain with what we knew long ago. Raises
         :class:`~settlement.errors.StaleLease`.
         """
+        ...
+
+    async def start_network(self, name: str, reason: str) -> bool:
+        """Take back a stop that a person has understood; ``False``: it is not, or no longer,
+        stopped for ``reason``."""
+        ...
+
+    async def note_head(self, name: str, head: Head, now: datetime) -> None:
+        """What a worker sees of the chain; writes nothing when that is known."""
         ...
 
     async def pause_network(self, name: str, now: datetime, *, by: str) -> bool:

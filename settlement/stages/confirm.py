@@ -33,6 +33,7 @@ async def tick(ports: Ports, lane: Lane) -> int:
     if not batches:
         return 0
     head = await chain.head()
+    await ports.store.note_head(lane.network, head, ports.clock.now())
     refs = [a.transaction.ref for batch in batches for a in batch.attempts]
     found = {inclusion.ref: inclusion for inclusion in await chain.inclusions(refs)}
     changed = 0

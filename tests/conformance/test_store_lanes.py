@@ -7,7 +7,7 @@ import pytest
 from settlement.batch import BatchKind, BatchStatus
 from settlement.errors import InvariantBroken, StaleLease
 from settlement.order import HoldReason, Status
-from settlement.ports.chain import ContractCall
+from settlement.ports.chain import ContractCall, Head
 from settlement.ports.store import BatchChange, RequestedCall
 from settlement.transitions import stay
 from tests.conformance.test_store_batches import planned
@@ -196,3 +196,47 @@ async def test_a_gap_is_filled_by_a_batch_that_pays_nobody(scene: Scene) -> None
     assert [b.nonce for b in stored] == [7, 8]
     assert stored[1] == replace(gap, cancel_asked_at=gap.planned_at)
     assert (await scene.store.in_batch(batch.id))[0].status is Status.SUBMITTED
+
+
+async def test_a_stop_is_taken_back_only_for_the_reason_that_was_looked_into(scene: Scene) -> None:
+    """Another one may have been found meanwhile; and what runs is not started."""
+    await with_lanes(scene, 1)
+    assert not await scene.store.start_network("local", "the nonce differs")
+    await scene.store.stop_network("local", "the nonce differs", NOW)
+    assert not await scene.store.start_network("local", "genesis differs")
+    assert not await scene.store.start_network("nowhere", "the nonce differs")
+    assert (await scene.store.network("local")).stop_reason == "the nonce differs"
+    assert await scene.store.start_network("local", "the nonce differs")
+    assert (await scene.store.network("local")).stop_reason is None
+
+
+async def test_the_head_is_remembered_with_the_moment_it_moved(scene: Scene) -> None:
+    """A chain that stands still gets older; a successor starts without a head."""
+    await scene.store.note_head("nowhere", Head(1, "0xh", 0), NOW)
+    await with_lanes(scene, 1)
+    seen = []
+    for second, number, final in ((1, 20, 18), (2, 20, 18), (3, 20, 19), (4, 19, 19)):
+        await scene.store.note_head("local", Head(number, "0xh", final), after(second))
+        state = await scene.store.network("local")
+        seen.append((state.head_number, state.final_number, state.head_at))
+    moved = [(20, 18, after(1)), (20, 18, after(1)), (20, 19, after(3)), (19, 19, after(4))]
+    assert seen == moved
+    await scene.store.register_network("local", replace(IDENTITY, genesis_hash="0xnew"), NOW)
+    state = await scene.store.network("local")
+    assert (state.head_number, state.final_number, state.head_at) == (None, None, None)
+
+
+async def test_bytes_are_said_again_only_while_their_batch_is_open(scene: Scene) -> None:
+    """Asked for, they are due at the next look, whenever they were said last."""
+    lane, batch, _ = await planned(scene)
+    transaction = signed(batch.nonce)
+    await scene.store.store_attempt(lane, batch, transaction, NOW)
+    await scene.store.mark_sent(lane, batch, transaction, NOW)
+    assert not await scene.store.ask_again(batch.id + 1)
+    assert await scene.store.ask_again(batch.id)
+    [stored] = await scene.store.open_batches(lane)
+    assert (stored.status, stored.reminded_at, len(stored.attempts)) == (B.SENT, None, 1)
+    members = await scene.store.in_batch(batch.id)
+    gone = tuple(replace(stay(o, NOW, patch={"batch_id": None}), epoch=None) for o in members)
+    await scene.store.apply_batch(lane, BatchChange(stored, B.CANCELLED, {}, gone), NOW)
+    assert not await scene.store.ask_again(batch.id)

@@ -12,7 +12,10 @@ from settlement.ports.store import Balance
 
 
 class AttemptView(Struct, kw_only=True):
-    """One signed transaction; several share a nonce and at most one is mined."""
+    """One signed transaction; several share a nonce and at most one is mined.
+
+    ``cancels``: it pays nobody and only uses up the nonce.
+    """
 
     transaction: str
     nonce: int
@@ -21,14 +24,22 @@ class AttemptView(Struct, kw_only=True):
     gas_limit: int
     signed_at: datetime
     sent_at: datetime | None
+    cancels: bool
 
 
 class SettlementView(Struct, kw_only=True):
-    """A batch as this tenant may see it: the transaction, and its own orders in it."""
+    """A batch as this tenant may see it: the transaction, and its own orders in it.
+
+    ``kind``: ``payout`` (through the vault), ``single`` (straight from the lane's account) or
+    ``call``. ``confirmations`` counts the block that holds it and those after it, as far as a
+    worker has seen; only a final block decides. ``network_state`` and ``lane_state`` say whether
+    anything there is signed (``stopped``: no) or planned (``paused``: no), or unpayable (``low``).
+    """
 
     id: str
     object: str = "settlement"
     status: str
+    kind: str
     network: str
     asset: str
     nonce: int
@@ -37,9 +48,14 @@ class SettlementView(Struct, kw_only=True):
     transaction: str | None
     block_number: int | None
     block_hash: str | None
+    confirmations: int | None
     orders: list[str]
     attempts: list[AttemptView]
     planned_at: datetime
+    bump_asked_at: datetime | None
+    cancel_asked_at: datetime | None
+    network_state: str
+    lane_state: str
 
 
 class ReasonView(Struct, kw_only=True):
@@ -112,6 +128,7 @@ def settlement_view(settlement: Settlement) -> SettlementView:
     return SettlementView(
         id=str(batch.id),
         status=batch.status,
+        kind=batch.kind,
         network=batch.network,
         asset=batch.asset.code,
         nonce=batch.nonce,
@@ -120,9 +137,14 @@ def settlement_view(settlement: Settlement) -> SettlementView:
         transaction=batch.mined_ref,
         block_number=batch.block_number,
         block_hash=batch.block_hash,
+        confirmations=settlement.confirmations,
         orders=list(settlement.order_ids),
         attempts=[_attempt(attempt) for attempt in batch.attempts],
         planned_at=batch.planned_at,
+        bump_asked_at=batch.bump_asked_at,
+        cancel_asked_at=batch.cancel_asked_at,
+        network_state=settlement.network_state,
+        lane_state=settlement.lane_state,
     )
 
 
@@ -136,6 +158,7 @@ def _attempt(attempt: Attempt) -> AttemptView:
         gas_limit=signed.gas_limit,
         signed_at=attempt.signed_at,
         sent_at=attempt.sent_at,
+        cancels=attempt.cancels,
     )
 
 

@@ -138,6 +138,13 @@ class BatchPart(LanePart):
         self.tables.batches[batch_id] = asked
         return True
 
+    async def ask_again(self, batch_id: int) -> bool:
+        batch = self.tables.batches.get(batch_id)
+        if batch is None or batch.status not in OPEN:
+            return False
+        self.tables.batches[batch_id] = replace(batch, reminded_at=None)
+        return True
+
     async def apply_batch(self, lane: Lane, change: BatchChange, now: datetime) -> None:
         after = batch_moves(change)
         with self.transaction() as tables:

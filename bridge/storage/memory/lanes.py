@@ -9,7 +9,7 @@ from bridge.storage.memory.state import LaneRow, after_ms
 from settlement.batch import OPEN, Batch, BatchStatus, Lane
 from settlement.errors import InvariantBroken
 from settlement.order import HoldReason
-from settlement.ports.chain import ChainIdentity
+from settlement.ports.chain import ChainIdentity, Head
 from settlement.ports.store import LaneState, NetworkState
 
 
@@ -199,6 +199,22 @@ class LanePart(OrderPart):
         network = self.tables.networks.get(name)
         if network is not None and network.stop_reason is None:
             self.tables.networks[name] = replace(network, stop_reason=reason)
+
+    async def start_network(self, name: str, reason: str) -> bool:
+        network = self.tables.networks.get(name)
+        if network is None or network.stop_reason != reason:
+            return False
+        self.tables.networks[name] = replace(network, stop_reason=None)
+        return True
+
+    async def note_head(self, name: str, head: Head, now: datetime) -> None:
+        network = self.tables.networks.get(name)
+        seen = (head.number, head.final_number)
+        if network is None or (network.head_number, network.final_number) == seen:
+            return
+        self.tables.networks[name] = replace(
+            network, head_number=head.number, final_number=head.final_number, head_at=now
+        )
 
     async def pause_network(self, name: str, now: datetime, *, by: str) -> bool:
         network = self.tables.networks.get(name)

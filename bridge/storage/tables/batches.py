@@ -31,6 +31,9 @@ class Network(SQLModel, table=True):
     paused_at: datetime | None = moment(null=True)
     paused_by: str | None = words(null=True)
     registered_at: datetime = moment()
+    head_number: int | None = big(null=True)
+    final_number: int | None = big(null=True)
+    head_at: datetime | None = moment(null=True)
 
 
 class Lane(SQLModel, table=True):

@@ -137,6 +137,13 @@ class OrderEvent(SQLModel, table=True):
     """
 
     __tablename__ = "order_events"
+    __table_args__ = (
+        Index(
+            "order_events_requeued",
+            text("(data ->> 'batch_id')"),
+            postgresql_where=text("type = 'order.requeued'"),
+        ),
+    )
 
     order_id: str = words(primary_key=True)
     id: int = Field(
