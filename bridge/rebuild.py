@@ -21,7 +21,7 @@ from datetime import datetime
 
 from bridge.storage.rebuilding import Rebuilding
 from settlement.batch import Lane, batch_call
-from settlement.errors import ChainError, InvariantBroken, TidegateError
+from settlement.errors import ChainError, InvariantBroken, NetworkStopped, TidegateError
 from settlement.facts import lost_order
 from settlement.ids import OrderId
 from settlement.ledger import journal
@@ -32,6 +32,7 @@ from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainHistory, ChainPort, Fees, PaidBatch, SelfTransfer
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.rebuild import Settled, assign, is_consistent, step
+from settlement.stages.identity import IN_FLIGHT, replaced
 
 REASON = "being rebuilt after a restored backup"
 QUARANTINE_LIMIT_S = 3_600.0
@@ -82,17 +83,19 @@ class Rebuild:
         nothing is left over.
 
         Raises kinds of :class:`~settlement.errors.ChainError` and
-        :class:`~settlement.errors.PaymentError`: nothing is lost, run it again.
+        :class:`~settlement.errors.PaymentError`: nothing is lost, run it again; and
+        :class:`~settlement.errors.NetworkStopped` for another chain than the one we paid on.
         """
         await self._ports.store.stop_network(self._network, REASON, self._now())
+        await self._check_chain()
         lanes = [state.lane for state in await self._ports.store.lanes(self._network)]
         for lane in lanes:
             await self._quarantine(lane)
         await self._write_down(since)
         paid = list(await self._history.paid_batches())
         await self._settle(paid)
-        for order_id in self._intents:
-            await self._walk(order_id, None)
+        if not self.report.left:  # or what such a batch paid would be taken for unpaid
+            await self._walk_unpaid()
         await self._rows.past_batch_ids(max((batch.batch_id for batch in paid), default=1))
         head = await self._chain.head()
         for lane in lanes:
@@ -105,13 +108,19 @@ class Rebuild:
     def _now(self) -> datetime:
         return self._ports.clock.now()
 
+    async def _check_chain(self) -> None:
+        state = await self._ports.store.network(self._network)
+        problem = None if state is None else await replaced(self._ports, state)
+        if problem is not None:
+            raise NetworkStopped(f"{problem}: what it says about payments says nothing about ours")
+
     # 1 ----------------------------------------------------------------------------------------
 
     async def _quarantine(self, lane: Lane) -> None:
-        """A lane never has more open batches than its depth: as many nonces are used up."""
-        head = await self._chain.head()
-        first = await self._chain.nonce(lane.address, head.final_number)
-        end = first + self._ports.policy.lane_depth
+        """A lane never has more open batches than its depth: as many nonces are used up, and at
+        least those that the backup itself has given out."""
+        first = await self._final_nonce(lane)
+        end = max(first + self._ports.policy.lane_depth, lane.next_nonce)
         bids: dict[int, tuple[Fees, float]] = {}
         deadline = time.monotonic() + QUARANTINE_LIMIT_S
         while (reached := await self._final_nonce(lane)) < end:
@@ -168,7 +177,9 @@ class Rebuild:
         if await self._rows.write_down(order, self._now()):
             self.report.written_down.append(order.id)
             if "escrow_id" in intent.facts:
-                self.report.notes.append(f"{order.id} pays an escrow whose terms are lost")
+                self.report.notes.append(
+                    f"{order.id} pays an escrow whose terms are lost: refunded unless it was paid"
+                )
         else:
             self.report.left.append(f"intent {intent.id}: there is no tenant {order.tenant_id}")
 
@@ -195,6 +206,17 @@ class Rebuild:
                     f"{order.id} is {order.status} here, yet batch {paid.batch_id} holds it"
                 )
                 return
+        owed = sum(
+            amount
+            for index, (_, amount) in enumerate(paid.rows)
+            if index not in paid.inclusion.skipped
+        )
+        if paid.inclusion.paid_minor != owed:
+            self.report.left.append(
+                f"batch {paid.batch_id} owes {owed} minor units, "
+                f"the vault paid {paid.inclusion.paid_minor}"
+            )
+            return
         if not await self._rows.can_record(paid, self._network):
             self.report.left.append(f"batch {paid.batch_id} is known with another root or lane")
             return
@@ -210,6 +232,13 @@ class Rebuild:
 
     def _root(self, paid: PaidBatch, orders: Sequence[Order]) -> str:
         return self._chain.batch_root(batch_call(paid.batch_id, paid.asset, orders))
+
+    async def _walk_unpaid(self) -> None:
+        """What the provider took since then, and what our own rows still want to pay: it may have
+        been given back meanwhile."""
+        waiting = await self._ports.store.unfinished(self._network, IN_FLIGHT)
+        for order_id in dict.fromkeys([*self._intents, *(order.id for order in waiting)]):
+            await self._walk(order_id, None)
 
     async def _walk(self, order_id: OrderId, settled: Settled | None) -> None:
         """Step by step to what the world says; each step is a transaction of its own."""
@@ -232,7 +261,9 @@ class Rebuild:
             self.report.moved += not unmatched
 
     async def _intent(self, order: Order) -> Intent | None:
+        """Its own intent where it has one: metadata can be edited to name any order."""
         known = self._intents.get(order.id)
-        if known is None and order.payment_intent_id is not None:
-            return await self._ports.payment.retrieve_intent(order.payment_intent_id)
+        own = order.payment_intent_id
+        if own is not None and (known is None or known.id != own):
+            return await self._ports.payment.retrieve_intent(own)
         return known

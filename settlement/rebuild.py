@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from settlement.errors import InvariantBroken
-from settlement.events import Event
+from settlement.events import DISPUTED, Event
 from settlement.ledger import journal
 from settlement.ledger.entry import Booking
 from settlement.order import HoldReason, Order, Status
@@ -35,6 +35,7 @@ _WAY = (
     Status.CAPTURED,
     Status.SUBMITTED,
 )
+_UNPAID = frozenset({Status.CAPTURED, Status.SUBMITTED, Status.CONFIRMING})
 _BEFORE_CAPTURE = frozenset(_WAY[:4]) | {Status.IN_REVIEW}
 _DONE = frozenset({Status.COMPLETED, Status.REFUND_PENDING, Status.REFUNDED, Status.REFUND_FAILED})
 
@@ -96,16 +97,36 @@ def step(order: Order, intent: Intent, settled: Settled | None, now: datetime) -
     """The next change on the order's way to what the world says, ``None`` when it is there.
 
     ``settled``: the final batch that holds the order, if any. Without one, an order whose money
-    was captured ends in ``captured`` (it is paid like any other) or, if it was given back since,
-    in ``refund_pending``.
+    was captured is paid like any other, unless there is a reason to give the money back: then it
+    ends in ``refund_pending``.
     """
     if settled is not None:
         return _towards_settled(order, intent, settled, now)
     if order.status in _BEFORE_CAPTURE:
         return _advance(order, intent, now)
-    if order.status is Status.CAPTURED and intent.refunded_minor > 0:
-        patch = {"reason": "refunded_outside"}
+    if order.status not in _UNPAID or order.batch_id is not None:
+        return None
+    reason = _why_not_pay(order, intent)
+    if reason is not None:
+        patch = {"reason": reason}
         return _move(order, Status.REFUND_PENDING, now, patch, (journal.unreserved(order),))
+    if intent.disputed and order.hold_reason is not HoldReason.DISPUTED:
+        hold = {"hold_reason": HoldReason.DISPUTED}
+        return stay(order, now, patch=hold, events=(Event(DISPUTED),))
+    return None
+
+
+def _why_not_pay(order: Order, intent: Intent) -> str | None:
+    """As the stages would judge it: what was taken must be what was quoted, and still be ours."""
+    if intent.refunded_minor > 0:
+        return "refunded_outside"
+    if (intent.received_minor, intent.currency) != (
+        order.gross.amount_minor,
+        order.gross.asset.code,
+    ):
+        return "amount_mismatch"
+    if order.escrow_id is None and "escrow_id" in intent.facts:
+        return "escrow_lost"  # nobody could be told any more to whom its purse pays
     return None
 
 

@@ -28,8 +28,8 @@ class History:
         self._assets = assets
 
     async def paid_batches(self, since_block: int = 0) -> Sequence[PaidBatch]:
-        """By block. What each receipt says is agreed by a quorum; which transactions there are, the
-        best endpoint says.
+        """By block. Which transactions there are and what each one's receipt says is agreed by a
+        quorum: a batch that is left out here is paid again.
 
         Raises kinds of :class:`~settlement.errors.ChainError`.
         """
@@ -37,25 +37,21 @@ class History:
         found = []
         for start in range(since_block, head.final_number + 1, _BLOCKS_AT_ONCE):
             end = min(start + _BLOCKS_AT_ONCE - 1, head.final_number)
-            for ref in await self._paying(start, end):
-                found.append(await self._read(ref))
+            for ref, topics in await self._reads.logs(
+                self._vault, vault.batch_paid_topic(), start, end
+            ):
+                found.append(await self._read(ref, topics))
         return found
 
-    async def _paying(self, start: int, end: int) -> list[str]:
-        wanted = {
-            "address": self._vault,
-            "topics": [vault.batch_paid_topic()],
-            "fromBlock": hex(start),
-            "toBlock": hex(end),
-        }
-        return [log["transactionHash"] for log in await self._rpc.call("eth_getLogs", wanted)]
-
-    async def _read(self, ref: str) -> PaidBatch:
+    async def _read(self, ref: str, topics: Sequence[str]) -> PaidBatch:
         inclusions = await self._reads.inclusions([ref], complete=False)
         transaction = await self._rpc.call("eth_getTransactionByHash", ref)
         if not inclusions or transaction is None:
             raise ChainUnknown(f"too few endpoints know the receipt of {ref}")
         batch_id, root, asset, rows = vault.batch_rows(bytes.fromhex(transaction["input"][2:]))
+        said = [int(topic, 16) for topic in topics[1:]]
+        if said != [batch_id, int(root, 16), int(asset, 16)]:
+            raise ChainUnknown(f"{ref} is not the call that the vault's log tells of")
         return PaidBatch(
             batch_id=batch_id,
             root=root,

@@ -147,6 +147,30 @@ class Reads:
         seconds, answer = await self._agreed(ask, f"{contract} at block {number}")
         return datetime.fromtimestamp(seconds, UTC), bytes.fromhex(answer[2:])
 
+    async def logs(
+        self, contract: str, topic: str, start: int, end: int
+    ) -> tuple[tuple[TxRef, tuple[str, ...]], ...]:
+        """Transaction and topics of each log that begins with ``topic`` in these final blocks,
+        agreed by a quorum. One that has not seen the last block has no say: it would give a part.
+        """
+        blocks = {"fromBlock": hex(start), "toBlock": hex(end)}
+        wanted = {"address": contract, "topics": [topic], **blocks}
+
+        async def ask(one: Endpoint) -> tuple[tuple[TxRef, tuple[str, ...]], ...]:
+            last, found = unwrap(
+                await one.batch(
+                    [("eth_getBlockByNumber", (hex(end), False)), ("eth_getLogs", (wanted,))]
+                )
+            )
+            if not last:
+                raise OutOfRange(f"block {end} is not known here")
+            return tuple(
+                (str(log["transactionHash"]).lower(), tuple(str(t).lower() for t in log["topics"]))
+                for log in found
+            )
+
+        return await self._agreed(ask, f"the logs of blocks {start} to {end}")
+
     async def _agreed(self, ask: Callable[[Endpoint], Awaitable[T]], what: str) -> T:
         quorum = self._rpc.quorum
 

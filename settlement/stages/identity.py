@@ -40,6 +40,11 @@ async def verify(ports: Ports, network: str) -> None:
 
 async def mismatch(ports: Ports, state: NetworkState) -> str | None:
     """The difference in words, or ``None``."""
+    return await replaced(ports, state) or await _forgotten(ports, state)
+
+
+async def replaced(ports: Ports, state: NetworkState) -> str | None:
+    """Why this is another chain than the one that was paid on, or ``None``."""
     chain = ports.chains[state.name]
     seen, known = await chain.identity(), state.identity
     if seen.genesis_hash != known.genesis_hash:
@@ -50,20 +55,18 @@ async def mismatch(ports: Ports, state: NetworkState) -> str | None:
         found = await chain.block_hash(state.anchor_number)
         if found != state.anchor_hash:
             return f"final block {state.anchor_number} is {found}, was {state.anchor_hash}"
-    return await _forgotten(ports, state)
+    return None
 
 
 async def _forgotten(ports: Ports, state: NetworkState) -> str | None:
-    """A final nonce that we never gave out: a restored backup, or somebody else with our key.
+    """A used nonce that we never gave out: a restored backup, or somebody else with our key.
 
-    Asked before any stage runs, since an order that this database calls unpaid may be paid.
+    Asked before any stage runs, since an order that this database calls unpaid may be paid; by the
+    newest block, since it would be refunded long before the payment is final.
     """
     chain = ports.chains[state.name]
-    head = await chain.head()
-    if head.final_number < 0:
-        return None
     for address in [known.lane.address for known in await ports.store.lanes(state.name)]:
-        on_chain = await chain.nonce(address, head.final_number)
+        on_chain = await chain.nonce(address)
         # Our count is read after the chain's, so that it can only be ahead of it.
         ours = {known.lane.address: known.lane for known in await ports.store.lanes(state.name)}
         if on_chain > ours[address].next_nonce:

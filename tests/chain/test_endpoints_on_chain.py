@@ -75,6 +75,19 @@ def with_a_log_cut_short(method: str, _params: Any, result: Any) -> Any:
     return result
 
 
+def without_logs(method: str, _params: Any, result: Any) -> Any:
+    """Its index of logs has holes."""
+    return [] if method == "eth_getLogs" else result
+
+
+def with_other_calldata(method: str, _params: Any, result: Any) -> Any:
+    """It lies about what the vault was asked: another batch."""
+    if method == "eth_getTransactionByHash" and result:
+        data = result["input"]
+        return {**result, "input": data[:10] + f"{int(data[10:74], 16) + 1:064x}" + data[74:]}
+    return result
+
+
 def through(world: World, alter: Alter) -> Script:
     """Pass on to the world's chain and alter what it says."""
 
@@ -120,6 +133,12 @@ async def behind(world: World) -> AsyncIterator[Open]:
             return chain
 
         yield open_
+
+
+async def made_final(chain: EvmChain, world: World, ref: str) -> None:
+    block = int(world.wait_for_receipt(ref)["blockNumber"], 16)
+    while (await chain.head()).final_number < block:
+        world.rpc("evm_mine")
 
 
 async def sign(chain: EvmChain, world: World, batch_id: int) -> Any:
@@ -190,3 +209,29 @@ async def test_failure_5_bytes_that_are_mined_can_be_sent_to_all_again(
     await chain.send(signed.raw)
     with pytest.raises(NonceTooLow):
         await chain.send(rival.raw)
+
+
+async def test_a_paid_batch_is_found_though_one_endpoint_has_no_log_of_it(
+    world: World, behind: Open
+) -> None:
+    """Left out, it would be paid again. Too few that have it is no answer."""
+    world.stock(10 * DOLLAR)
+    signed = await sign(await behind(true), world, 1)
+    await (await behind(true)).send(signed.raw)
+    await made_final(await behind(true), world, signed.ref)
+    chain = await behind(without_logs, true, true)
+    assert [paid.batch_id for paid in await chain.history.paid_batches()] == [1]
+    with pytest.raises(ChainUnknown):
+        await (await behind(without_logs, true)).history.paid_batches()
+
+
+async def test_calldata_that_is_not_what_the_log_tells_of_proves_nothing(
+    world: World, behind: Open
+) -> None:
+    """Rows and root come from one endpoint: they must fit what a quorum has seen."""
+    world.stock(10 * DOLLAR)
+    signed = await sign(await behind(true), world, 1)
+    await (await behind(true)).send(signed.raw)
+    await made_final(await behind(true), world, signed.ref)
+    with pytest.raises(ChainUnknown):
+        await (await behind(with_other_calldata)).history.paid_batches()

@@ -3,7 +3,8 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -102,13 +103,13 @@ async def completed(bridge: Bridge, wallet: str | None = None) -> str:
     return order_id
 
 
-async def rebuilt(backups: Backups) -> Report:
+async def rebuilt(backups: Backups, since: datetime | None = None) -> Report:
     """Run the command's work while the chain goes on mining."""
     bridge = backups.now
     rebuild = Rebuild(
         bridge.ports, Rebuilding(bridge.store.pool), bridge.chain.history, "local", [USD]
     )
-    work = asyncio.ensure_future(rebuild.run(backups.began_at))
+    work = asyncio.ensure_future(rebuild.run(since or backups.began_at))
     while not work.done():
         bridge.world.rpc("evm_mine")
         await asyncio.wait({work}, timeout=0.2)
@@ -254,3 +255,97 @@ async def test_running_it_twice_changes_nothing(backups: Backups) -> None:
     assert (again.left, again.written_down, again.batches, again.moved) == ([], [], [], 0)
     assert await bridge.event_types(order_id) == before
     await bridge.check_books()
+
+
+async def test_an_order_refunded_while_its_lost_batch_was_open_is_not_paid(
+    backups: Backups,
+) -> None:
+    """Its batch gave it back since the backup, and the provider its money."""
+    bridge = await backups.begin()
+    await completed(bridge)
+    wallet = fresh_address()
+    order_id = await captured(bridge, wallet)
+    await bridge.signed_and_not_sent(order_id)
+    name = await backups.backup()
+    bridge = backups.now
+    await refund_at_the_provider(bridge, order_id)
+    bridge = await backups.restore(name)
+    assert (await rebuilt(backups)).left == []
+    await bridge.reach(order_id, Status.REFUNDED)
+    assert bridge.world.balance(wallet) == 0
+    await bridge.check_books()
+
+
+async def test_an_order_older_than_the_search_is_not_paid_after_its_refund(
+    backups: Backups,
+) -> None:
+    """Whatever our own rows would pay is compared with the provider, however old it is."""
+    bridge = await backups.begin()
+    await completed(bridge)
+    wallet = fresh_address()
+    order_id = await captured(bridge, wallet)
+    name = await backups.backup()
+    bridge = backups.now
+    await refund_at_the_provider(bridge, order_id)
+    bridge = await backups.restore(name)
+    assert (await rebuilt(backups, datetime.now(UTC) + timedelta(seconds=2))).left == []
+    assert (await bridge.order(order_id)).status is Status.REFUND_PENDING
+    await bridge.reach(order_id, Status.REFUNDED)
+    assert bridge.world.balance(wallet) == 0
+
+
+async def test_an_order_captured_in_part_is_given_back_and_not_paid_in_full(
+    backups: Backups,
+) -> None:
+    """Somebody took another sum in the dashboard than what was quoted."""
+    bridge = await backups.begin()
+    await completed(bridge)
+    wallet = fresh_address()
+    order_id = await bridge.place(wallet=wallet)
+    await bridge.pay(order_id)
+    name = await backups.backup()
+    bridge = backups.now
+    intent_id = str((await bridge.order(order_id)).payment_intent_id)
+    await bridge.stripe.v1.payment_intents.capture_async(intent_id, {"amount_to_capture": 100})
+    bridge = await backups.restore(name)
+    assert (await rebuilt(backups)).left == []
+    await bridge.reach(order_id, Status.REFUNDED)
+    assert bridge.world.balance(wallet) == 0
+
+
+async def test_a_payment_that_is_not_final_yet_stops_a_restored_backup_at_once(
+    backups: Backups,
+) -> None:
+    """The old rows would have it refunded long before its block is final."""
+    bridge = await backups.begin()
+    await completed(bridge)
+    order_id = await bridge.place()
+    name = await backups.backup()
+    bridge = backups.now
+    await bridge.pay(order_id)
+    await bridge.tick_until(order_id, Status.CAPTURED, charge.tick, screen.tick, capture.tick)
+    raw = await bridge.signed_and_not_sent(order_id)
+    bridge = await backups.restore(name)
+    bridge.world.wait_for_receipt(
+        bridge.world.ask("eth_sendRawTransaction", "0x" + raw.hex())["result"]
+    )
+    with pytest.raises(NetworkStopped, match="rebuild"):
+        await identity.verify(bridge.ports, "local")
+
+
+async def test_nonces_that_the_backup_itself_gave_out_are_used_up_too(backups: Backups) -> None:
+    """However many there are: their bytes are known to some mempool."""
+    bridge = await backups.begin()
+    wallet = fresh_address()
+    order_id = await captured(bridge, wallet)
+    raw = await bridge.signed_and_not_sent(order_id)
+    bridge.ports = replace(bridge.ports, policy=replace(bridge.ports.policy, lane_depth=0))
+    assert (await rebuilt(backups)).left == []
+    bridge.world.ask("eth_sendRawTransaction", "0x" + raw.hex())
+    bridge.world.rpc("evm_mine")
+    assert bridge.world.balance(wallet) == 0
+
+
+async def refund_at_the_provider(bridge: Bridge, order_id: str) -> None:
+    intent_id = str((await bridge.order(order_id)).payment_intent_id)
+    await bridge.stripe.v1.refunds.create_async({"payment_intent": intent_id})
