@@ -170,10 +170,12 @@ class Worker:
             self._spawn(stage.beat())
 
     async def verify(self) -> None:
-        """Stop networks that are not what they were."""
-        for network in self._ports.chains:
+        """Stop networks that are not what they were; see how far the others are."""
+        for network, chain in self._ports.chains.items():
             try:
                 await identity.verify(self._ports, network)
+                head = await chain.head()
+                await self._ports.store.note_head(network, head, self._ports.clock.now())
             except NetworkStopped:
                 continue  # stored and logged where it was found
             except Exception as error:  # a node may answer anything at all
