@@ -242,7 +242,8 @@ class Settings:
         "TIDEGATE_DEPLOYMENTS",
         _optional,
         "",
-        "File that lists vault, tokens, lanes, `rpc_urls` and optionally `quorum` (how many of the "
+        "File that lists vault, tokens, lanes, `rpc_urls`, optionally the `escrow` contract and "
+        "`quorum` (how many of the "
         "nodes must agree; else the majority) per network; empty: "
         "`deployments.json` in the state folder.",
         "path",
