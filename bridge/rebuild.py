@@ -110,7 +110,7 @@ class Rebuild:
 
     async def _check_chain(self) -> None:
         state = await self._ports.store.network(self._network)
-        problem = None if state is None else await replaced(self._ports, state)
+        problem = None if state is None else await replaced(self._chain, state)
         if problem is not None:
             raise NetworkStopped(f"{problem}: what it says about payments says nothing about ours")
 

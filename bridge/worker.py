@@ -143,6 +143,8 @@ class Worker:
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._stopping = False
         self._swept_at: datetime | None = None
+        self._verifying = asyncio.Lock()
+        self._sweeping = asyncio.Lock()
 
     async def start(self) -> None:
         """Verify every network, then begin to tick."""
@@ -170,17 +172,36 @@ class Worker:
             self._spawn(stage.beat())
 
     async def verify(self) -> None:
-        """Stop networks that are not what they were."""
-        for network in self._ports.chains:
-            try:
-                await identity.verify(self._ports, network)
-            except NetworkStopped:
-                continue  # stored and logged where it was found
-            except Exception as error:  # a node may answer anything at all
-                self._ports.log.warning("verify_failed", network=network, error=repr(error))
+        """Stop networks that are not what they were, and see how far the others are.
+
+        One look at a time, however slow it is.
+        """
+        if self._verifying.locked():
+            return
+        async with self._verifying:
+            for network in self._ports.chains:
+                try:
+                    await self._look_at(network)
+                except NetworkStopped:
+                    continue  # stored and logged where it was found
+                except Exception as error:  # a node may answer anything at all
+                    self._ports.log.warning("verify_failed", network=network, error=repr(error))
+
+    async def _look_at(self, network: str) -> None:
+        await identity.verify(self._ports, network)
+        head = await self._ports.chains[network].head()
+        await self._ports.store.note_head(network, head, self._ports.clock.now())
 
     async def sweep(self) -> None:
-        """Fetch what lost webhooks would have told, back to the last sweep that succeeded."""
+        """Fetch what lost webhooks would have told, back to the last sweep that succeeded.
+
+        One at a time: sweeps that pile up while the provider is slow would keep it slow.
+        """
+        if not self._sweeping.locked():
+            async with self._sweeping:
+                await self._sweep()
+
+    async def _sweep(self) -> None:
         now = self._ports.clock.now()
         since = self._swept_at - inbox.SWEEP_OVERLAP if self._swept_at else now - SWEEP_BACK
         try:

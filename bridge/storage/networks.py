@@ -78,6 +78,7 @@ _START = """
 _NOTE_HEAD = """
     UPDATE networks SET head_number = $2, final_number = $3, head_at = $4
     WHERE name = $1 AND (head_number, final_number) IS DISTINCT FROM ($2::bigint, $3::bigint)
+      AND ($5::int IS NULL OR EXISTS (SELECT FROM lanes WHERE id = $5 AND epoch = $6))
 """
 
 
@@ -107,8 +108,11 @@ class NetworkPart(Part):
     async def start_network(self, name: str, reason: str) -> bool:
         return await start_network_on(self.pool, name, reason)
 
-    async def note_head(self, name: str, head: Head, now: datetime) -> None:
-        await self.pool.execute(_NOTE_HEAD, name, head.number, head.final_number, now)
+    async def note_head(
+        self, name: str, head: Head, now: datetime, *, lane: Lane | None = None
+    ) -> None:
+        lease = (None, None) if lane is None else (lane.id, lane.epoch)
+        await self.pool.execute(_NOTE_HEAD, name, head.number, head.final_number, now, *lease)
 
     async def pause_network(self, name: str, now: datetime, *, by: str) -> bool:
         return await pause_network_on(self.pool, name, now, by=by)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from settlement.batch import Batch, BatchKind, BatchStatus, Lane, RequestedCall, batch_call
+from settlement.batching.anchor import check_anchor
 from settlement.batching.funds import affordable
 from settlement.batching.nonces import reconcile
 from settlement.errors import (
@@ -47,6 +48,7 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
     )
     if not waiting and not calls:
         return lane, 0
+    await check_anchor(ports, chain, lane)
     lane = await reconcile(ports, chain, lane)
     room = await _room(ports, chain, lane)
     if room == 0:

@@ -15,7 +15,7 @@ from settlement.ports.notification import Log, NullLog
 from settlement.ports.payment import PaymentPort
 from settlement.ports.screening import ScreeningPort
 from settlement.ports.store import Store
-from settlement.schedule import Policy
+from settlement.schedule import Policy, after
 from settlement.transitions import Change
 
 T = TypeVar("T")
@@ -42,21 +42,36 @@ class Ports:
     escrows: Mapping[str, EscrowPort] = field(default_factory=dict)
 
 
+LEASE_PART_TO_BEGIN_IN = 4
+"""In its first quarter; the rest is for the calls under way (seconds each) and the storing."""
+
+
+class _TooLate(Exception):
+    """Not begun: the item is claimed again when its lease has run out."""
+
+
 async def each(ports: Ports, items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
     """``work`` on every item, some at a time; returns the results of those that succeeded.
 
     An unexpected error in one is logged and stops none of the others: the item's lease runs out
-    and it is tried again, so that one poisoned order cannot hold up the rest.
+    and it is tried again, so that one poisoned order cannot hold up the rest. Nothing is begun any
+    more when a part of the lease has passed, so that slow answers delay the items at the end
+    instead of making all results too late to be stored.
     """
     gate = asyncio.Semaphore(ports.policy.concurrency)
+    begin_until = after(ports.clock.now(), ports.policy.lease_ms // LEASE_PART_TO_BEGIN_IN)
 
     async def one(item: T) -> R:
         async with gate:
+            if ports.clock.now() > begin_until:
+                raise _TooLate
             return await work(item)
 
     outcomes = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
     results: list[R] = []
     for item, outcome in zip(items, outcomes, strict=True):
+        if isinstance(outcome, _TooLate):
+            continue
         if isinstance(outcome, Exception):
             ports.log.error("item_failed", item=getattr(item, "id", "?"), error=repr(outcome))
         elif isinstance(outcome, BaseException):

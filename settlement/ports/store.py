@@ -332,8 +332,13 @@ class NetworkStore(Protocol):
         stopped for ``reason``."""
         ...
 
-    async def note_head(self, name: str, head: Head, now: datetime) -> None:
-        """What a worker sees of the chain; writes nothing when that is known."""
+    async def note_head(
+        self, name: str, head: Head, now: datetime, *, lane: Lane | None = None
+    ) -> None:
+        """What a worker sees of the chain; writes nothing when that is known.
+
+        No effect under a stale epoch of the ``lane`` that the worker holds.
+        """
         ...
 
     async def pause_network(self, name: str, now: datetime, *, by: str) -> bool:

@@ -5,11 +5,13 @@ shows progress, and goes back to ``sent`` when the block is gone. Nothing is com
 or planned again before the block that decides is final and still canonical.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NoReturn
 
 from settlement.batch import Batch, BatchKind, BatchStatus, Lane
+from settlement.batching.anchor import check_anchor
 from settlement.batching.conclude import conclude, contradiction, has_paid
 from settlement.batching.nonces import reconcile
 from settlement.batching.resubmit import is_due, rebroadcast, remind
@@ -32,8 +34,9 @@ async def tick(ports: Ports, lane: Lane) -> int:
     ]
     if not batches:
         return 0
+    await check_anchor(ports, chain, lane)
     head = await chain.head()
-    await ports.store.note_head(lane.network, head, ports.clock.now())
+    await ports.store.note_head(lane.network, head, ports.clock.now(), lane=lane)
     refs = [a.transaction.ref for batch in batches for a in batch.attempts]
     found = {inclusion.ref: inclusion for inclusion in await chain.inclusions(refs)}
     changed = 0
@@ -111,18 +114,22 @@ async def _is_final(chain: ChainPort, inclusion: Inclusion, head: Head) -> bool:
 async def _mine(
     ports: Ports, lane: Lane, batch: Batch, inclusion: Inclusion, now: datetime
 ) -> Batch:
-    """In a block for now: orders show ``confirming`` (once; a new block changes only the batch)."""
+    """In a block for now: orders show ``confirming`` once; a change of blocks is told."""
     patch = {
         "mined_ref": inclusion.ref,
         "block_number": inclusion.block_number,
         "block_hash": inclusion.block_hash,
     }
-    orders = await ports.store.in_batch(batch.id) if has_paid(batch, inclusion) else []
-    moved = tuple(
-        replace(_confirming(order, now), epoch=None)
-        for order in orders
-        if order.status is Status.SUBMITTED
-    )
+    moved: tuple[Change, ...] = ()
+    if batch.status is BatchStatus.MINED:
+        moved = _reorganized(batch, await ports.store.in_batch(batch.id), now)
+    elif has_paid(batch, inclusion):
+        orders = await ports.store.in_batch(batch.id)
+        moved = tuple(
+            replace(_confirming(order, now), epoch=None)
+            for order in orders
+            if order.status is Status.SUBMITTED
+        )
     change = BatchChange(batch, BatchStatus.MINED, patch, moved)
     await ports.store.apply_batch(lane, change, now)
     return replace(
@@ -143,16 +150,18 @@ async def _unmine(ports: Ports, lane: Lane, batch: Batch, now: datetime) -> int:
     chain = ports.chains[lane.network]
     if await chain.block_hash(batch.block_number) in (None, batch.block_hash):
         return 0
-    fact = Event(REORGANIZED, {"block_number": batch.block_number, "transaction": batch.mined_ref})
-    orders = tuple(
-        replace(stay(order, now, events=(fact,)), epoch=None)
-        for order in await ports.store.in_batch(batch.id)
-    )
+    orders = _reorganized(batch, await ports.store.in_batch(batch.id), now)
     patch = {"mined_ref": None, "block_number": None, "block_hash": None}
     await ports.store.apply_batch(lane, BatchChange(batch, BatchStatus.SENT, patch, orders), now)
     ports.log.warning("batch_reorganized", batch_id=batch.id, block_number=batch.block_number)
     await rebroadcast(ports, chain, batch)
     return 1
+
+
+def _reorganized(batch: Batch, orders: Sequence[Order], now: datetime) -> tuple[Change, ...]:
+    """The public status does not go back; the history says what happened."""
+    fact = Event(REORGANIZED, {"block_number": batch.block_number, "transaction": batch.mined_ref})
+    return tuple(replace(stay(order, now, events=(fact,)), epoch=None) for order in orders)
 
 
 def _confirming(order: Order, now: datetime) -> Change:

@@ -15,8 +15,8 @@ from settlement.ledger.accounts import Account
 from settlement.money import Money
 from settlement.order import Order, Status
 from settlement.ports.bundle import Ports
-from settlement.ports.chain import ChainIdentity
-from settlement.ports.store import NetworkState
+from settlement.ports.chain import ChainIdentity, ChainPort
+from settlement.ports.store import NetworkState, Store
 from settlement.transitions import Change, move
 
 IN_FLIGHT = frozenset({Status.CAPTURING, Status.CAPTURED, Status.SUBMITTED, Status.CONFIRMING})
@@ -40,12 +40,16 @@ async def verify(ports: Ports, network: str) -> None:
 
 async def mismatch(ports: Ports, state: NetworkState) -> str | None:
     """The difference in words, or ``None``."""
-    return await replaced(ports, state) or await _forgotten(ports, state)
+    return await difference(ports.chains[state.name], ports.store, state)
 
 
-async def replaced(ports: Ports, state: NetworkState) -> str | None:
+async def difference(chain: ChainPort, store: Store, state: NetworkState) -> str | None:
+    """What this chain and what we know of it do not agree about, in words, or ``None``."""
+    return await replaced(chain, state) or await _forgotten(chain, store, state)
+
+
+async def replaced(chain: ChainPort, state: NetworkState) -> str | None:
     """Why this is another chain than the one that was paid on, or ``None``."""
-    chain = ports.chains[state.name]
     seen, known = await chain.identity(), state.identity
     if seen.genesis_hash != known.genesis_hash:
         return f"genesis is {seen.genesis_hash}, was {known.genesis_hash}: another chain"
@@ -58,17 +62,16 @@ async def replaced(ports: Ports, state: NetworkState) -> str | None:
     return None
 
 
-async def _forgotten(ports: Ports, state: NetworkState) -> str | None:
+async def _forgotten(chain: ChainPort, store: Store, state: NetworkState) -> str | None:
     """A used nonce that we never gave out: a restored backup, or somebody else with our key.
 
     Asked before any stage runs, since an order that this database calls unpaid may be paid; by the
     newest block, since it would be refunded long before the payment is final.
     """
-    chain = ports.chains[state.name]
-    for address in [known.lane.address for known in await ports.store.lanes(state.name)]:
+    for address in [known.lane.address for known in await store.lanes(state.name)]:
         on_chain = await chain.nonce(address)
         # Our count is read after the chain's, so that it can only be ahead of it.
-        ours = {known.lane.address: known.lane for known in await ports.store.lanes(state.name)}
+        ours = {known.lane.address: known.lane for known in await store.lanes(state.name)}
         if on_chain > ours[address].next_nonce:
             return (
                 f"lane {address}: the chain is at nonce {on_chain}, we at "

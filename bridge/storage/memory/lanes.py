@@ -207,7 +207,11 @@ class LanePart(OrderPart):
         self.tables.networks[name] = replace(network, stop_reason=None)
         return True
 
-    async def note_head(self, name: str, head: Head, now: datetime) -> None:
+    async def note_head(
+        self, name: str, head: Head, now: datetime, *, lane: Lane | None = None
+    ) -> None:
+        if lane is not None and self.tables.lanes[lane.id].lane.epoch != lane.epoch:
+            return
         network = self.tables.networks.get(name)
         seen = (head.number, head.final_number)
         if network is None or (network.head_number, network.final_number) == seen:

@@ -1,0 +1,27 @@
+"""Is the final block that we last acted on still there? If not, nothing that we know is certain.
+
+``identity.verify`` asks regularly; here it is asked before anything else is decided or planned, so
+that no further payment follows upon a chain that has taken back what it had promised.
+"""
+
+from settlement.batch import Lane
+from settlement.errors import NetworkStopped
+from settlement.ports.bundle import Ports
+from settlement.ports.chain import ChainPort
+
+
+async def check_anchor(ports: Ports, chain: ChainPort, lane: Lane) -> None:
+    """Raises :class:`~settlement.errors.NetworkStopped` when another block is in its place.
+
+    None at all proves nothing: the node that was asked may lag.
+    """
+    state = await ports.store.network(lane.network)
+    if state is None or state.anchor_number is None:
+        return
+    found = await chain.block_hash(state.anchor_number)
+    if found is None or found == state.anchor_hash:
+        return
+    reason = f"final block {state.anchor_number} is {found}, was {state.anchor_hash}"
+    await ports.store.stop_network(lane.network, reason, ports.clock.now(), lane=lane)
+    ports.log.error("network_stopped", network=lane.network, reason=reason)
+    raise NetworkStopped(reason)

@@ -1,0 +1,110 @@
+"""Blocks that are taken back: healed and told above the final one, a stop below it."""
+
+import pytest
+
+from settlement.batch import BatchStatus
+from settlement.errors import NetworkStopped
+from settlement.order import Status
+from settlement.pipeline import settle
+from tests.support.engine import Engine, an_engine
+
+B = BatchStatus
+
+
+async def decided(engine: Engine) -> None:
+    """One order whose final block is the anchor, and nothing else."""
+    await engine.order()
+    await engine.until_quiet()
+
+
+@pytest.mark.parametrize("what", ["waits", "is in flight"])
+async def test_a_reorganisation_below_what_we_acted_on_stops_the_network_at_once(what: str):
+    """Before anything more is planned or decided; a person has to look."""
+    engine = await an_engine()
+    await decided(engine)
+    order = await engine.order()
+    if what == "is in flight":
+        await settle(engine.ports)
+    anchor = (await engine.store.network("local")).anchor_number
+    engine.chain.reorganise(len(engine.chain.blocks) - anchor, forget=True)
+    sent = len(engine.batches())
+    with pytest.raises(NetworkStopped):
+        await settle(engine.ports)
+    assert f"final block {anchor}" in (await engine.store.network("local")).stop_reason
+    assert len(engine.batches()) == sent
+    before = await engine.now(order)
+    await engine.step()
+    assert await engine.now(order) == before
+
+
+async def test_a_node_that_does_not_have_the_anchor_yet_stops_nothing():
+    """It lags; another will have it."""
+    engine = await an_engine()
+    await decided(engine)
+    engine.chain.lag = len(engine.chain.blocks) - 1
+    await engine.order()
+    await settle(engine.ports)
+    assert (await engine.store.network("local")).stop_reason is None
+    engine.chain.lag = 0
+    await engine.until_quiet()
+    await engine.check()
+
+
+async def test_a_batch_survives_one_reorganisation_after_another():
+    """The same bytes each time; nobody's public status goes back; each is told."""
+    engine = await an_engine()
+    engine.chain.mine(5)
+    order = await engine.order()
+    await engine.step()
+    for _ in range(4):
+        await settle(engine.ports)
+        assert engine.batches()[0].status is B.MINED
+        engine.chain.reorganise(2, forget=True)
+        await settle(engine.ports)
+        assert engine.batches()[0].status is B.SENT
+        engine.chain.mine()
+    await engine.until_quiet()
+    [batch] = engine.batches()
+    assert len(batch.attempts) == 1
+    events = [event.type for event in await engine.store.events(order.id)]
+    assert events.count("order.reorganized") == 4
+    assert events.count("order.confirming") == 1
+    assert (await engine.now(order)).status is Status.COMPLETED
+    await engine.check()
+
+
+async def test_a_batch_that_comes_back_in_another_block_is_told_too():
+    """It never left the chain for us, but what we had shown is no longer so."""
+    engine = await an_engine()
+    order = await engine.order()
+    await engine.step()
+    await settle(engine.ports)
+    old = engine.batches()[0].block_hash
+    engine.chain.reorganise(1, forget=False)
+    engine.chain.mine()
+    await settle(engine.ports)
+    [batch] = engine.batches()
+    assert batch.status is B.MINED
+    assert batch.block_hash != old
+    events = [event.type for event in await engine.store.events(order.id)]
+    assert "order.reorganized" in events
+    await engine.until_quiet()
+    await engine.check()
+
+
+async def test_the_same_transaction_reverting_in_another_block_pays_nobody():
+    """What it did in the block that is gone counts for nothing."""
+    engine = await an_engine()
+    order = await engine.order()
+    await engine.step()
+    await settle(engine.ports)
+    engine.chain.give("0xvault", tokens=-1)
+    engine.chain.reorganise(1, forget=False)
+    engine.chain.mine(5)
+    await settle(engine.ports)
+    assert engine.batches()[0].status is B.REVERTED
+    assert engine.paid(order) == 0
+    engine.chain.give("0xvault", tokens=1)
+    await engine.until_quiet()
+    assert engine.paid(order) == order.token.amount_minor
+    await engine.check()
