@@ -1,0 +1,144 @@
+"""Quantiles of the base fee, from the block after the next one to 300 blocks ahead and beyond.
+
+The next base fee is exact (:mod:`chain.gas.recurrence`), so a horizon of *h* counts from it. The
+log change to *h* is a location (boosted trees, corrected by a ridge regression that recent blocks
+teach) plus the volatility at hand times a quantile that moves a little with every hit and miss
+(quantile tracking; Gibbs and Candès, 2021, do so for coverage). No quantile leaves what the
+recurrence allows; with little history its bounds are all that is claimed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chain.gas import features, recurrence
+from chain.gas.artifact import Model
+from chain.gas.features import Array
+
+LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
+HORIZONS = (1, 2, 5, 10, 20, 50, 100, 200, 300)
+HISTORY_MIN = 20
+
+_VOLATILITY = features.NAMES.index("volatility")
+_RATIO = features.NAMES.index("volatility_ratio")
+_SPAN = HORIZONS[-1] + 1
+_H = np.array(HORIZONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The base fee ``blocks`` after the next block: wei per level of :data:`LEVELS`, rising."""
+
+    blocks: int
+    quantiles_wei: tuple[int, ...]
+
+
+class Forecaster:
+    """Fed one row at a time; answers log changes of shape ``(horizons, levels)``."""
+
+    def __init__(self, model: Model) -> None:
+        learned = model.forecast
+        self._model = model
+        self._learned = learned
+        self._levels = np.array(LEVELS)
+        self._tracked: Array = learned.table.copy()
+        width = len(model.linear_columns) + 1
+        self._gram: Array = np.zeros((width, width))
+        self._moment: Array = np.zeros((width, len(_H)))
+        self._weights: Array = np.zeros((width, len(_H)))
+        self._inputs: Array = np.zeros((_SPAN, width))
+        self._logs: Array = np.full(_SPAN, np.nan)
+        self._priors: Array = np.zeros((_SPAN, len(_H)))
+        self._locations: Array = np.zeros((_SPAN, len(_H)))
+        self._scales: Array = np.ones((_SPAN, len(_H)))
+        self._answers: Array = np.zeros((_SPAN, len(_H), len(LEVELS)))
+        self._seen = 0
+
+    def answer(self, row: Array, prior: Array, log_fee: float) -> Array:
+        """Learn from what ``log_fee`` settled, then forecast from it.
+
+        ``row``: one row of features; ``prior``: the trees' log changes, shape ``(horizons,)``.
+        """
+        self._learn(log_fee)
+        scaled = (row[self._model.linear_columns] - self._model.linear_mean) / (
+            self._model.linear_scale
+        )
+        inputs = np.concatenate([[1.0], np.clip(scaled, -3, 3)])
+        location = prior * self._learned.location_share + inputs @ self._weights
+        scale = row[_VOLATILITY] * row[_RATIO] ** self._learned.ratio_power
+        at = self._seen % _SPAN
+        self._inputs[at], self._logs[at], self._priors[at] = inputs, log_fee, prior
+        self._locations[at], self._scales[at] = location, scale
+        quantiles = location[:, None] + scale[:, None] * np.sort(self._tracked, axis=1)
+        low, high = recurrence.step_bounds()
+        self._seen += 1
+        bounded: Array = np.clip(quantiles, (low * _H)[:, None], (high * _H)[:, None])
+        return bounded
+
+    def _learn(self, log_fee: float) -> None:
+        """Settle, per horizon, the forecast that was made just so many blocks ago."""
+        learned = self._learned
+        due = np.flatnonzero(self._seen >= _H)
+        if len(due) == 0:
+            return
+        then = (self._seen - _H[due]) % _SPAN
+        change = log_fee - self._logs[then]
+        if self._seen >= HISTORY_MIN:
+            newest = self._inputs[(self._seen - 1) % _SPAN]
+            keep = 0.5 ** (1 / learned.half_life_blocks)
+            self._gram = self._gram * keep + np.outer(newest, newest)
+            surprise = change - self._priors[then, due] * learned.location_share[due]
+            self._moment *= keep
+            self._moment[:, due] += (self._inputs[then] * surprise[:, None]).T
+            if self._seen % 8 == 0:
+                ridge = learned.ridge[:, None, None] * np.eye(len(newest))
+                right = self._moment.T[:, :, None]
+                self._weights = np.linalg.solve(self._gram + ridge, right)[:, :, 0].T
+        error = (change - self._locations[then, due]) / self._scales[then, due]
+        below = error[:, None] < self._tracked[due]
+        rate = learned.rate[due] * learned.width[due]
+        self._tracked[due] += rate[:, None] * (self._levels - below)
+
+
+def walk_quantiles(fees: Array, times: Array | None, model: Model) -> Array:
+    """Forecasts made at every row: log fee, shape ``(rows, horizons, levels)``."""
+    rows = features.matrix(fees, times)
+    priors = model.forecast.forest.predict(rows)
+    logs = np.log(fees)
+    forecaster = Forecaster(model)
+    answers = np.empty((len(fees), len(_H), len(LEVELS)), np.float32)
+    for at in range(len(fees)):
+        answers[at] = forecaster.answer(rows[at], priors[at], logs[at]) + logs[at]
+    return answers
+
+
+def at_horizon(changes: Array, blocks: int) -> Array:
+    """The quantiles at any horizon, from those at :data:`HORIZONS`.
+
+    Linear in the square root between them, and spread with it beyond the last.
+    """
+    if blocks < 0:
+        raise ValueError("a horizon is not negative")
+    if blocks > HORIZONS[-1]:
+        centre = changes[-1, LEVELS.index(0.5)]
+        grown: Array = centre + (changes[-1] - centre) * (blocks / HORIZONS[-1]) ** 0.5
+        return grown
+    knots = np.sqrt(np.array([0, *HORIZONS]))
+    padded = np.vstack([np.zeros((1, changes.shape[1])), changes])
+    return np.array([np.interp(blocks**0.5, knots, padded[:, at]) for at in range(len(LEVELS))])
+
+
+def band(
+    next_fee_wei: int,
+    blocks: int,
+    changes: Array | None,
+    parameters: recurrence.Parameters = recurrence.ETHEREUM,
+) -> Band:
+    """Quantiles in wei ``blocks`` after the next block; without ``changes``, the bounds alone."""
+    low, high = recurrence.bounds_wei(next_fee_wei, blocks, parameters)
+    if changes is None:
+        middle = min(max(next_fee_wei, low), high)
+        return Band(blocks, (low, low, middle, high, high))
+    logs = at_horizon(changes, blocks)
+    raw = [int(next_fee_wei * float(np.exp(min(log, 60.0)))) for log in logs]
+    return Band(blocks, tuple(sorted(min(max(fee, low), high) for fee in raw)))
