@@ -25,17 +25,17 @@ class BadArtifact(ValueError):
 class Forecast:
     """What the forecast learned; every array but ``table`` has one entry per horizon.
 
-    ``table``: quantiles of standardised errors, shape ``(horizons, levels)``; where tracking
-    starts. ``rate``: how far one miss moves it, in units of ``width``.
+    ``table``: quantiles of standardised errors, shape ``(horizons, levels)``; where the
+    spread starts. ``trust_after``: independent errors after which recent ones count half.
     """
 
     forest: Forest
     table: Array
-    width: Array
     location_share: Array
     ratio_power: Array
     ridge: Array
-    rate: Array
+    trust_after: Array
+    stretch_rate: float
     half_life_blocks: float
 
 
@@ -63,7 +63,7 @@ class Model:
 
     @property
     def horizon(self) -> int:
-        return self.grid[-1]
+        return len(self.percentiles)
 
     def prior(self, rows: Array) -> Array:
         """The trees' answer, shape ``(rows, horizon)``: log of (cost of waiting / fee)."""
@@ -71,7 +71,7 @@ class Model:
         blocks = np.log(np.arange(1, self.horizon + 1))
         knots = np.log(np.array(self.grid))
         below = np.clip(np.searchsorted(knots, blocks, side="right") - 1, 0, len(knots) - 2)
-        share = (blocks - knots[below]) / (knots[below + 1] - knots[below])
+        share = np.minimum((blocks - knots[below]) / (knots[below + 1] - knots[below]), 1.0)
         prior: Array = answers[:, below] * (1 - share) + answers[:, below + 1] * share
         return prior
 
@@ -102,7 +102,7 @@ def load(path: Path | None = None) -> Model:
 def build(content: dict[str, Any]) -> Model:
     """The model of an artifact's content. Raises :class:`BadArtifact`."""
     try:
-        blocks = np.arange(1, content["grid"][-1] + 1)
+        blocks = np.arange(1, content["horizon_blocks"] + 1)
         blending = content["blend"]
         linear = content["linear"]
         return Model(
@@ -125,14 +125,13 @@ def build(content: dict[str, Any]) -> Model:
 
 
 def _forecast(content: dict[str, Any]) -> Forecast:
-    table = np.array(content["table"])
     return Forecast(
         forest=Forest(content["trees"]),
-        table=table,
-        width=table[:, -1] - table[:, 0],
+        table=np.array(content["table"]),
         location_share=np.array(content["location_share"]),
         ratio_power=np.array(content["ratio_power"]),
         ridge=np.array(content["ridge"]),
-        rate=np.array(content["rate"]),
+        trust_after=np.array(content["trust_after"]),
+        stretch_rate=content["stretch_rate"],
         half_life_blocks=content["half_life_blocks"],
     )

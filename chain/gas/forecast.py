@@ -2,14 +2,18 @@
 
 The next base fee is exact (:mod:`chain.gas.recurrence`), so a horizon of *h* counts from it. The
 log change to *h* is a location (boosted trees, corrected by a ridge regression that recent blocks
-teach) plus the volatility at hand times a quantile that moves a little with every hit and miss
-(quantile tracking; Gibbs and Candès, 2021, do so for coverage). No quantile leaves what the
-recurrence allows; with little history its bounds are all that is claimed.
+teach) plus the volatility at hand times a quantile of the standardised errors of this chain's own
+recent forecasts. That starts from those of the training files, leaves them as errors come in, and
+widens with every miss of the 80% band (adaptive conformal inference; Gibbs and Candès, 2021).
+No quantile leaves what the recurrence allows; with little history its bounds are all that is
+claimed.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from numpy.typing import NDArray
 
 from chain.gas import features, recurrence
 from chain.gas.artifact import Model
@@ -22,6 +26,8 @@ HISTORY_MIN = 20
 _VOLATILITY = features.NAMES.index("volatility")
 _RATIO = features.NAMES.index("volatility_ratio")
 _SPAN = HORIZONS[-1] + 1
+_ERRORS = 2000
+_RENEW_EVERY_BLOCKS = 10
 _H = np.array(HORIZONS)
 
 
@@ -40,8 +46,9 @@ class Forecaster:
         learned = model.forecast
         self._model = model
         self._learned = learned
-        self._levels = np.array(LEVELS)
-        self._tracked: Array = learned.table.copy()
+        self._spread: Array = learned.table.copy()
+        self._stretch: Array = np.zeros(len(_H))
+        self._errors: Array = np.full((_ERRORS, len(_H)), np.nan)
         width = len(model.linear_columns) + 1
         self._gram: Array = np.zeros((width, width))
         self._moment: Array = np.zeros((width, len(_H)))
@@ -51,7 +58,7 @@ class Forecaster:
         self._priors: Array = np.zeros((_SPAN, len(_H)))
         self._locations: Array = np.zeros((_SPAN, len(_H)))
         self._scales: Array = np.ones((_SPAN, len(_H)))
-        self._answers: Array = np.zeros((_SPAN, len(_H), len(LEVELS)))
+        self._bands: Array = np.zeros((_SPAN, len(_H), 2))
         self._seen = 0
 
     def answer(self, row: Array, prior: Array, log_fee: float) -> Array:
@@ -69,11 +76,20 @@ class Forecaster:
         at = self._seen % _SPAN
         self._inputs[at], self._logs[at], self._priors[at] = inputs, log_fee, prior
         self._locations[at], self._scales[at] = location, scale
-        quantiles = location[:, None] + scale[:, None] * np.sort(self._tracked, axis=1)
+        spread = self._stretched()
+        self._bands[at] = spread[:, [0, -1]]
+        quantiles = location[:, None] + scale[:, None] * spread
         low, high = recurrence.step_bounds()
         self._seen += 1
         bounded: Array = np.clip(quantiles, (low * _H)[:, None], (high * _H)[:, None])
         return bounded
+
+    def _stretched(self) -> Array:
+        """The spread, wider where the 80% band was missed too often, about its middle."""
+        middle = self._spread[:, [LEVELS.index(0.5)]]
+        wider = np.exp(np.clip(self._stretch, -1, 1))[:, None]
+        stretched: Array = middle + (self._spread - middle) * wider
+        return stretched
 
     def _learn(self, log_fee: float) -> None:
         """Settle, per horizon, the forecast that was made just so many blocks ago."""
@@ -95,9 +111,20 @@ class Forecaster:
                 right = self._moment.T[:, :, None]
                 self._weights = np.linalg.solve(self._gram + ridge, right)[:, :, 0].T
         error = (change - self._locations[then, due]) / self._scales[then, due]
-        below = error[:, None] < self._tracked[due]
-        rate = learned.rate[due] * learned.width[due]
-        self._tracked[due] += rate[:, None] * (self._levels - below)
+        self._errors[self._seen % _ERRORS, due] = error
+        outside = (error < self._bands[then, due, 0]) | (error > self._bands[then, due, 1])
+        self._stretch[due] += self._learned.stretch_rate * (outside - 0.2)
+        if self._seen % _RENEW_EVERY_BLOCKS == 0:
+            self._renew(due)
+
+    def _renew(self, due: NDArray[np.int64]) -> None:
+        """Quantiles of recent errors, shrunk to the learned ones while few are independent."""
+        errors = self._errors[: self._seen + 1]
+        for at in due:
+            known = errors[:, at][np.isfinite(errors[:, at])]
+            trust = len(known) / (len(known) + self._learned.trust_after[at] * HORIZONS[at])
+            seen = np.quantile(known, LEVELS)
+            self._spread[at] = trust * seen + (1 - trust) * self._learned.table[at]
 
 
 def walk_quantiles(fees: Array, times: Array | None, model: Model) -> Array:

@@ -21,7 +21,7 @@ from chain.gas.features import Array
 from chain.gas.forecast import HORIZONS, LEVELS
 from chain.gas.windows import BlockWindow, MalformedFile, read
 
-GRID = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40, 60, 100, 170, 300)
+GRID = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40, 60)
 """Remaining blocks that get trees of their own."""
 
 LINEAR = (
@@ -57,9 +57,13 @@ CORRECTION = {
 FORECAST = {
     "location_share": [1.0, 1.0, 1.0, 0.8, 0.7, 0.4, 0.2, 0.1, 0.0],
     "ridge": [100.0, 100.0, 300.0, 1000.0, 3000.0, 1e4, 1e5, 1e6, 1e6],
-    "rate": [0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01],
+    "trust_after": [20.0, 10.0, 10.0, 10.0, 10.0, 8.0, 6.0, 4.0, 3.0],
+    "stretch_rate": 0.01,
     "half_life_blocks": 4000.0,
 }
+FITTED_SHARE = 0.5
+"""How much of a target is the fitted value one block later, the rest being the real cost."""
+
 _SKIP = 60
 _WEIGHT_POWER = 0.5
 _ROUNDS = 50
@@ -90,12 +94,13 @@ class _Course:
     rows: Array
     fees: Array
     cost: Array
+    value: Array
 
 
 def stopping_models(windows: Sequence[BlockWindow]) -> list[list[dict[str, Any]]]:
     """One list of trees per entry of :data:`GRID`: log of (cost of waiting / fee at hand)."""
     courses = [
-        _Course(features.matrix(window.fees, window.times), window.fees, window.fees.copy())
+        _Course(features.matrix(window.fees, window.times), window.fees, window.fees, window.fees)
         for window in windows
     ]
     models: list[list[dict[str, Any]]] = []
@@ -108,6 +113,7 @@ def stopping_models(windows: Sequence[BlockWindow]) -> list[list[dict[str, Any]]
         for course, answer in zip(courses, answers, strict=True):
             waited = np.append(course.cost[1:], np.nan)
             course.cost = np.where(answer >= 0, course.fees, waited)
+            course.value = course.fees * np.exp(np.minimum(answer, 0))
             course.cost[max(len(course.fees) - remaining, 0) :] = np.nan
     return models
 
@@ -123,7 +129,9 @@ def _fit(courses: Sequence[_Course], remaining: int) -> Any:
         if len(usable) == 0:
             continue
         rows.append(course.rows[usable])
-        targets.append(np.log(course.cost[usable + 1] / course.fees[usable]))
+        cost, value = course.cost[usable + 1], course.value[usable + 1]
+        waiting = (1 - FITTED_SHARE) * np.log(cost) + FITTED_SHARE * np.log(value)
+        targets.append(waiting - np.log(course.fees[usable]))
         weights.append(np.full(len(usable), float(len(usable)) ** -_WEIGHT_POWER))
     weight = np.concatenate(weights)
     data = lightgbm.Dataset(np.vstack(rows), np.concatenate(targets), weight=weight / weight.mean())
@@ -185,6 +193,7 @@ def content(windows: Sequence[BlockWindow], hashes: dict[str, str]) -> dict[str,
         "features": list(features.NAMES),
         "sources": hashes,
         "grid": list(GRID),
+        "horizon_blocks": 300,
         "blend": BLEND,
         "linear": {
             "names": list(LINEAR),
