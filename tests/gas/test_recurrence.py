@@ -45,9 +45,7 @@ def test_a_minimum_holds():
     shares=st.lists(st.integers(0, 1000), min_size=30, max_size=60),
     parameters=st.sampled_from([Parameters(8, 2), Parameters(50, 6), Parameters(250, 10)]),
 )
-def test_parameters_are_read_from_behaviour(
-    base: int, shares: list[int], parameters: Parameters
-):
+def test_parameters_are_read_from_behaviour(base: int, shares: list[int], parameters: Parameters):
     """Whatever a network chose, its blocks then follow from what was inferred."""
     blocks = [Block(base, 0, 60_000_000)]
     for share in shares:
