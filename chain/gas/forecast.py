@@ -12,7 +12,6 @@ claimed.
 from dataclasses import dataclass
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from chain.gas import features, recurrence
@@ -109,7 +108,8 @@ class Forecaster:
             if self._seen % 8 == 0:
                 ridge = learned.ridge[:, None, None] * np.eye(len(newest))
                 right = self._moment.T[:, :, None]
-                self._weights = np.linalg.solve(self._gram + ridge, right)[:, :, 0].T
+                weights = np.linalg.solve(self._gram + ridge, right)[:, :, 0].T
+                self._weights = weights.astype(np.float64)
         error = (change - self._locations[then, due]) / self._scales[then, due]
         self._errors[self._seen % _ERRORS, due] = error
         outside = (error < self._bands[then, due, 0]) | (error > self._bands[then, due, 1])
@@ -133,7 +133,7 @@ def walk_quantiles(fees: Array, times: Array | None, model: Model) -> Array:
     priors = model.forecast.forest.predict(rows)
     logs = np.log(fees)
     forecaster = Forecaster(model)
-    answers = np.empty((len(fees), len(_H), len(LEVELS)), np.float32)
+    answers = np.empty((len(fees), len(_H), len(LEVELS)))
     for at in range(len(fees)):
         answers[at] = forecaster.answer(rows[at], priors[at], logs[at]) + logs[at]
     return answers

@@ -64,7 +64,8 @@ class Correction:
         self._moment = self._moment * keep + np.outer(inputs, target)
         if self._seen % self._model.solve_every_blocks == 0:
             ridge = self._model.ridge * np.eye(len(inputs))
-            self._weights = np.linalg.solve(self._gram + ridge, self._moment)
+            weights = np.linalg.solve(self._gram + ridge, self._moment)
+            self._weights = weights.astype(np.float64)
 
 
 def blend(model: Model, corrected: Array, threshold: Array) -> Array:
@@ -94,7 +95,7 @@ def walk_margins(fees: Array, times: Array | None, model: Model) -> Array:
     priors = model.prior(rows)
     logs = np.log(fees)
     correction = Correction(model)
-    answers = np.empty((len(fees), model.horizon), np.float32)
+    answers = np.empty((len(fees), model.horizon))
     for at in range(len(fees)):
         corrected = correction.answer(rows[at], priors[at], logs[at])
         recent = logs[max(at - features.WINDOW + 2, 0) : at + 1]

@@ -1,5 +1,6 @@
 """EIP-1559's recurrence, and what a chain's own blocks tell about its parameters."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,10 @@ def test_parameters_are_read_from_behaviour(base: int, shares: list[int], parame
         newest = Block(blocks[-1].base_fee_wei, share * 60_000, 60_000_000)
         blocks = [*blocks[:-1], newest, Block(next_base_fee_wei(newest, parameters), 0, 60_000_000)]
     inferred = infer(blocks[:-1])
-    told = sum(
-        abs(a.base_fee_wei - b.base_fee_wei) > 8 for a, b in zip(blocks, blocks[1:-1], strict=False)
-    )
+    told = sum(abs(a.base_fee_wei - b.base_fee_wei) > 8 for a, b in itertools.pairwise(blocks))
     if told > 20:
         wrong = sum(
-            next_base_fee_wei(a, inferred) != b.base_fee_wei
-            for a, b in zip(blocks, blocks[1:-1], strict=False)
+            next_base_fee_wei(a, inferred) != b.base_fee_wei for a, b in itertools.pairwise(blocks)
         )
         assert wrong <= 0.1 * len(blocks)
 
@@ -117,7 +115,7 @@ def test_recorded_fees_tell_fullness_within_its_limits(recorded: Path):
     """Consecutive real base fees, in wei, never move further than a full or empty block can."""
     window = windows.read(recorded / "eth_l1_2022-07-01_02_spike.csv.gz")
     fees = [int(fee) for fee in window.fees]
-    for before, after in zip(fees, fees[1:], strict=False):
+    for before, after in itertools.pairwise(fees):
         low, high = bounds_wei(before, 1)
         assert low <= after <= high
         assert -1 <= fullness_per_target(before, after) <= 1
