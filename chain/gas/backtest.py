@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from chain.gas import artifact, baselines, scores
 from chain.gas.features import Array
 from chain.gas.forecast import walk_quantiles
-from chain.gas.policy import walk_margins
+from chain.gas.policy import stop_fee_wei, walk_margins
 from chain.gas.windows import BlockWindow, MalformedFile, read
 
 Rule = Callable[[NDArray[np.int64], int], NDArray[np.bool_]]
@@ -48,20 +48,26 @@ def warm_up(count: int) -> int:
     return min(300, count // 8)
 
 
-def walk(window: BlockWindow, deadline_blocks: int, rule: Rule) -> NDArray[np.int64]:
+def walk(
+    window: BlockWindow, deadline_blocks: int, rule: Rule, *, stops: bool = False
+) -> NDArray[np.int64]:
     """The row after which each arrival is sent; the deadline itself always sends.
 
-    Deadlines are block numbers: where the file has gaps, fewer rows fit into one.
+    Deadlines are block numbers: where the file has gaps, fewer rows fit into one. ``stops``: also
+    send once the fee has risen to :func:`~chain.gas.policy.stop_fee_wei`.
     """
     arrived = arrivals(window, deadline_blocks)
     due = window.numbers[arrived] + deadline_blocks
     decided = np.full(len(arrived), -1)
+    stop = [stop_fee_wei(1, deadline_blocks - waited) for waited in range(deadline_blocks + 1)]
     for waited in range(deadline_blocks + 1):
         row = arrived + waited
         open_ = decided < 0
         last = np.append(window.numbers, np.iinfo(np.int64).max)[row + 1] > due
         remaining = deadline_blocks - waited
         sends = last if remaining == 0 else last | rule(row, remaining)
+        if stops:
+            sends = sends | (window.fees[row + 1] >= window.fees[arrived + 1] * stop[waited])
         decided = np.where(open_ & sends, row, decided)
     return decided
 
@@ -90,7 +96,7 @@ def run(window: BlockWindow, deadline_blocks: int, model: artifact.Model) -> dic
     """Everything that is reported, JSON-ready, and the policy's decisions under ``_rows``."""
     arrived = arrivals(window, deadline_blocks)
     margins = walk_margins(window.fees, window.times, model)
-    decided = walk(window, deadline_blocks, reservation_rule(margins))
+    decided = walk(window, deadline_blocks, reservation_rule(margins), stops=True)
     best = foresight(window, deadline_blocks)
     quantiles = walk_quantiles(window.fees, window.times, model)
     rules = baselines.rules(window, deadline_blocks)

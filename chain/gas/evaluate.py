@@ -29,7 +29,7 @@ def lines(window: BlockWindow, model: artifact.Model) -> list[str]:
             arrived = arrivals(window, deadline)
         except MalformedFile:
             continue
-        decided = walk(window, deadline, reservation_rule(margins))
+        decided = walk(window, deadline, reservation_rule(margins), stops=True)
         best = foresight(window, deadline)
         score = scores.outcome(window, arrived, decided, best, deadline)
         low, high = scores.captured_interval(window, arrived, decided, best)

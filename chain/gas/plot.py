@@ -46,7 +46,7 @@ def draw(
     """SVG of rows ``first`` to ``first + count``; one order in ten is marked."""
     margins = walk_margins(window.fees, window.times, model)
     arrived = arrivals(window, deadline_blocks)
-    decided = walk(window, deadline_blocks, reservation_rule(margins))
+    decided = walk(window, deadline_blocks, reservation_rule(margins), stops=True)
     best = foresight(window, deadline_blocks)
     quantiles = walk_quantiles(window.fees, window.times, model)
     axes = _Axes(first, count, window.fees[first : first + count])

@@ -23,6 +23,22 @@ _WAIT_FOR_BLOCKS = 20
 _LOG_LIMIT = 4.0
 
 
+STOP_NEAR_BLOCKS = 60
+STOP_NEAR_RATIO = 4
+STOP_FAR_RATIO = 8
+
+
+def stop_fee_wei(arrival_fee_wei: int, remaining_blocks: int) -> int:
+    """Send at or above this, whatever the policy waits for: it bounds regret in spikes.
+
+    ``arrival_fee_wei``: what sending at once would have cost. Since a block raises the base fee by
+    an eighth at most, no order pays more than 9 times that, and 4.5 times with a deadline of 60
+    blocks or fewer. Far from the deadline a spike usually passes, so the far ratio is generous.
+    """
+    near = remaining_blocks <= STOP_NEAR_BLOCKS
+    return arrival_fee_wei * (STOP_NEAR_RATIO if near else STOP_FAR_RATIO)
+
+
 class Correction:
     """Ridge regression with forgetting, one target per number of remaining blocks."""
 

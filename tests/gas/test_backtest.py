@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from chain.gas import artifact, backtest, features, scores
 from chain.gas.forecast import walk_quantiles
@@ -96,6 +97,21 @@ def test_the_report_holds_what_was_promised(tmp_path: Path, window: BlockWindow,
     assert report["policies"]["at_once"]["captured"] == 0
     low, high = report["captured_interval_95"]
     assert low <= report["captured"] <= high
+
+
+def test_a_spike_cannot_cost_more_than_the_stop_allows():
+    """A fee that only rises while the rule never accepts: the stop sends at 4 times, not at 300."""
+    fees = 1e9 * 1.12 ** np.concatenate([np.zeros(100), np.arange(1, 81)])
+    window = BlockWindow("spike", np.arange(180), None, fees, None, None)
+
+    def never(row: NDArray[np.int64], _: int) -> NDArray[np.bool_]:
+        return np.zeros(len(row), np.bool_)
+
+    arrived = backtest.arrivals(window, 50)
+    for stops, least, most in ((False, 200, 400), (True, 4, 4.5)):
+        decided = backtest.walk(window, 50, never, stops=stops)
+        worst = (fees[decided + 1] / fees[arrived + 1]).max()
+        assert least <= worst <= most
 
 
 def test_foresight_is_the_least_that_any_rule_can_pay(window: BlockWindow):
