@@ -94,7 +94,9 @@ def paired(
 
     def gap(at: npt.NDArray[np.int64]) -> float:
         pairs = zip(first, second, strict=True)
-        gaps = [roc_auc_score(labels[at], a[at]) - roc_auc_score(labels[at], b[at]) for a, b in pairs]
+        gaps = [
+            roc_auc_score(labels[at], a[at]) - roc_auc_score(labels[at], b[at]) for a, b in pairs
+        ]
         return float(np.mean(gaps))
 
     draws = [rng.integers(len(labels), size=len(labels)) for _ in range(200)]

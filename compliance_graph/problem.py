@@ -13,7 +13,8 @@ import numpy as np
 
 from compliance_graph.features import FeatureGraph, Matrix, matrix, selected
 from compliance_graph.graph import Floats, Ints, TransferGraph
-from compliance_graph.neighbourlabels import Spreader, folds_of
+from compliance_graph.neighbourlabels import Spreader, cross_fitted, folds_of
+from compliance_graph.sampler import Ego, sample
 from compliance_graph.tables import LabelRow, NamedGraph, read_labels, read_transfers
 
 FOLDS = 5
@@ -40,10 +41,39 @@ class Source:
     graph: FeatureGraph
     features: Matrix
     spreader: Spreader
-    names: Sequence[object]
+    egos: Sequence[Ego]
 
     def with_features(self, names: Sequence[str]) -> "Source":
         return replace(self, features=self.features.only(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One training: fit on the rows ``fit``, then judge each group of rows in ``others``.
+
+    ``known`` (len(fit), n) and ``spread`` (one for each group) are the columns of neighbours'
+    labels, cross-fitted.
+    """
+
+    source: Source
+    fit: Ints
+    others: tuple[Ints, ...]
+    seed: int
+    known: Floats
+    spread: tuple[Floats, ...]
+
+    @staticmethod
+    def of(source: Source, fit: Ints, others: Sequence[Ints], seed: int) -> "Task":
+        nodes, labels = source.accounts.nodes, source.accounts.labels
+        known, spread = cross_fitted(
+            source.spreader, nodes[fit], labels[fit], [nodes[rows] for rows in others], seed
+        )
+        return Task(source, fit, tuple(others), seed, known.values, tuple(m.values for m in spread))
+
+    @property
+    def labels(self) -> Ints:
+        """Of the rows to fit on."""
+        return self.source.accounts.labels[self.fit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +101,7 @@ def read_source(edges: Path, labels: Path, amounts: bool, raw: bool | None = Non
         sight,
         _varying(features),
         Spreader.of(sight.pairs),
-        named.names.names,
+        [sample(sight.pairs, sight.table, node) for node in nodes],
     )
 
 

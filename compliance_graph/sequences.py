@@ -97,7 +97,10 @@ def _gaps(times: Ints, name: str) -> Iterator[tuple[str, float]]:
     if len(gaps) > 2:
         logs = log_seconds(gaps)
         a, b = logs[:-1] - logs[:-1].mean(), logs[1:] - logs[1:].mean()
-        yield f"{name}.memory", float((a * b).sum() / max(1e-9, np.sqrt((a**2).sum() * (b**2).sum())))
+        yield (
+            f"{name}.memory",
+            float((a * b).sum() / max(1e-9, np.sqrt((a**2).sum() * (b**2).sum()))),
+        )
 
 
 def _life(times: Ints, t_in: Ints, t_out: Ints, name: str) -> Iterator[tuple[str, float]]:

@@ -16,39 +16,31 @@ from compliance_graph.boosting import Boosted
 from compliance_graph.features import selected
 from compliance_graph.graph import Bools, Floats, Ints
 from compliance_graph.metrics import best_threshold
-from compliance_graph.neighbourlabels import cross_fitted
-from compliance_graph.problem import Source, positions, rounds_of
+from compliance_graph.nettrain import graph_net
+from compliance_graph.problem import Source, Task, positions, rounds_of
 
-Judge = Callable[[Source, Ints, Sequence[Ints], int], list[Floats]]
-"""Fit on the rows named, then give the logits of each further group of rows."""
+Judge = Callable[[Task], list[Floats]]
+"""Fit on the task's rows, then give the logits of each further group of rows."""
 
 
-def own_trees(source: Source, fit: Ints, others: Sequence[Ints], seed: int) -> list[Floats]:
+def own_trees(task: Task) -> list[Floats]:
     """Boosted trees that see nothing but the account's own transfers."""
-    at = [source.features.names.index(n) for n in selected(source.features.names, own_only=True)]
-    values, labels = source.features.values[:, at], source.accounts.labels
-    model = Boosted.fit(values[fit], labels[fit], seed, bag=1)
-    return [model.logits(values[rows]) for rows in others]
+    features = task.source.features.only(selected(task.source.features.names, own_only=True)).values
+    model = Boosted.fit(features[task.fit], task.labels, task.seed, bag=1)
+    return [model.logits(features[rows]) for rows in task.others]
 
 
-def graph_trees(source: Source, fit: Ints, others: Sequence[Ints], seed: int) -> list[Floats]:
+def graph_trees(task: Task) -> list[Floats]:
     """Boosted trees on everything, the neighbours' labels cross-fitted."""
-    values, (labels, nodes) = source.features.values, _labels_nodes(source)
-    known, spread = cross_fitted(
-        source.spreader, nodes[fit], labels[fit], [nodes[rows] for rows in others], seed
-    )
-    model = Boosted.fit(np.hstack((values[fit], known.values)), labels[fit], seed)
+    values = task.source.features.values
+    model = Boosted.fit(np.hstack((values[task.fit], task.known)), task.labels, task.seed)
     return [
-        model.logits(np.hstack((values[rows], extra.values)))
-        for rows, extra in zip(others, spread, strict=True)
+        model.logits(np.hstack((values[rows], extra)))
+        for rows, extra in zip(task.others, task.spread, strict=True)
     ]
 
 
-def _labels_nodes(source: Source) -> tuple[Ints, Ints]:
-    return source.accounts.labels, source.accounts.nodes
-
-
-JUDGES: dict[str, Judge] = {"own": own_trees, "graph": graph_trees}
+JUDGES: dict[str, Judge] = {"own": own_trees, "graph": graph_trees, "net": graph_net}
 BLENDED = ("graph", "net")
 
 
@@ -105,11 +97,10 @@ def run_seed(source: Source, seed: int, judges: dict[str, Judge], test: Ints) ->
     rounds = rounds_of(source.accounts, seed)
     held, places = positions(rounds)
     train = np.flatnonzero(source.accounts.is_train)
-    held_logits = {
-        name: np.concatenate([judge(source, r.fit, [r.held], seed)[0] for r in rounds])
-        for name, judge in judges.items()
-    }
-    test_logits = {name: judge(source, train, [test], seed)[0] for name, judge in judges.items()}
+    tasks = [Task.of(source, r.fit, [r.held], seed) for r in rounds]
+    last = Task.of(source, train, [test], seed)
+    held_logits = {n: np.concatenate([judge(t)[0] for t in tasks]) for n, judge in judges.items()}
+    test_logits = {n: judge(last)[0] for n, judge in judges.items()}
     labels = source.accounts.labels[held]
     judged = np.zeros(len(held), dtype=bool)
     for r, place in zip(rounds, places, strict=True):
@@ -137,7 +128,9 @@ def _decided(
     scores, predicted = np.zeros(len(labels)), np.zeros(len(labels), dtype=bool)
     everything = np.arange(len(labels))
     for place, prior in zip(places, priors, strict=True):
-        rows = np.concatenate([everything[places[p]] for p in prior]) if prior else everything[place]
+        rows = (
+            np.concatenate([everything[places[p]] for p in prior]) if prior else everything[place]
+        )
         blend, threshold = _settled(held[rows], labels[rows])
         scores[place] = blend.scores(held[place])
         predicted[place] = scores[place] > threshold
