@@ -20,10 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from compliance_graph.asof import as_of_report, contemporary_report
 from compliance_graph.graph import Bools, Floats, Ints
 from compliance_graph.metrics import bootstrap_errors, judged, paired, summary
 from compliance_graph.problem import Source, is_forward, read_source
 from compliance_graph.train import JUDGES, SeedRuns, run_seed
+from compliance_graph.transfer import transfer_report
 
 FINAL = "blend"
 
@@ -46,6 +48,7 @@ def evaluate(source: Source, seeds: int, jobs: int) -> tuple[dict[str, Any], lis
     labels, scores, predicted = stacks[FINAL]
     report["accounts_evaluated"] = labels.shape[1]
     report |= _figures(labels, scores, predicted)
+    report["first_seen_within_30_days"] = _contemporaries(source, runs, on_test)
     same = all((row == labels[0]).all() for row in labels)
     if same:
         report |= bootstrap_errors(labels[0], scores, predicted)
@@ -88,21 +91,39 @@ def _stack(
     return labels, scores, predicted
 
 
+def _contemporaries(source: Source, runs: Sequence[SeedRuns], on_test: bool) -> dict[str, float]:
+    """Pairs of accounts of one time, judged by the final scores."""
+    rows = runs[0].test if on_test else np.sort(runs[0].held[runs[0].judged])
+    if on_test:
+        rows = rows[source.accounts.labels[rows] >= 0]
+    labels, scores, _ = _stack(source, runs, FINAL, on_test)
+    first = source.graph.table.first_s[source.accounts.nodes[rows]]
+    return contemporary_report(labels[0], first, list(scores))
+
+
 def _figures(labels: Ints, scores: Floats, predicted: Bools) -> dict[str, float]:
     per_seed = zip(labels, scores, predicted, strict=True)
     return summary([judged(y, s, p) for y, s, p in per_seed])
 
 
-def write_predictions(path: Path, source: Source, runs: Sequence[SeedRuns]) -> None:
+Verdicts = Sequence[tuple[Floats, Bools]]
+"""Scores and yes or no, for each seed."""
+
+
+def _asked_rows(source: Source, verdicts: Verdicts) -> tuple[Ints, Verdicts]:
+    """The rows with split=test, or all where a file has none."""
+    test = source.accounts.is_test
+    rows = np.flatnonzero(test) if test.any() else np.arange(len(test))
+    return rows, [(scores[rows], predicted[rows]) for scores, predicted in verdicts]
+
+
+def write_predictions(path: Path, source: Source, rows: Ints, verdicts: Verdicts) -> None:
     """``seed,node,score,predicted`` for every row with split=test; predicted is 1 for illicit."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("seed", "node", "score", "predicted"))
-        for seed, run in enumerate(runs):
-            one = run.runs[FINAL]
-            for row, score, flagged in zip(
-                run.test, one.test_scores, one.test_predicted, strict=True
-            ):
+        for seed, (scores, predicted) in enumerate(verdicts):
+            for row, score, flagged in zip(rows, scores, predicted, strict=True):
                 writer.writerow((seed, source.accounts.names[row], f"{score:.6f}", int(flagged)))
 
 
@@ -117,16 +138,31 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-amounts", action="store_true")
     parser.add_argument("--test-edges", type=Path)
     parser.add_argument("--test-labels", type=Path)
-    return parser.parse_args(argv)
+    parser.add_argument("--as-of-days", type=int, default=0, help="also judge first days alone")
+    asked = parser.parse_args(argv)
+    if (asked.test_edges is None) != (asked.test_labels is None):
+        parser.error("--test-edges and --test-labels go together")
+    return asked
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     asked = arguments(argv)
     started = time.monotonic()
     source = read_source(asked.edges, asked.labels, amounts=not asked.no_amounts)
-    report, runs = evaluate(source, asked.seeds, asked.jobs)
-    if asked.predictions:
-        write_predictions(asked.predictions, source, runs)
+    if asked.test_edges:
+        other = read_source(asked.test_edges, asked.test_labels, amounts=not asked.no_amounts)
+        report, carried = transfer_report(source, other, asked.seeds)
+        verdicts = [(one.scores, one.predicted) for one in carried]
+        if asked.predictions:
+            write_predictions(asked.predictions, other, *_asked_rows(other, verdicts))
+    else:
+        report, runs = evaluate(source, asked.seeds, asked.jobs)
+        finals = [(r.runs[FINAL].test_scores, r.runs[FINAL].test_predicted) for r in runs]
+        if asked.as_of_days:
+            report["as_of"] = as_of_report(source, asked.as_of_days, min(3, asked.seeds))
+        if asked.predictions:
+            test = np.flatnonzero(source.accounts.is_test)
+            write_predictions(asked.predictions, source, test, finals)
     report["elapsed_s"] = round(time.monotonic() - started, 1)
     if asked.json:
         print(json.dumps(report, indent=2))

@@ -16,7 +16,7 @@ from compliance_graph.graph import Floats, Ints
 from compliance_graph.model import EgoNet, HopTensors, Shape, seeded
 from compliance_graph.nodetable import NodeTable
 from compliance_graph.problem import Task, finite
-from compliance_graph.sampler import OUTGOING, Ego, Hop, sample
+from compliance_graph.sampler import OUTGOING, Ego, Hop
 
 EPOCHS = 12
 BATCH = 32

@@ -5,6 +5,7 @@ after all training accounts, the training part is held out forward in time as we
 past, judge the next block), because the mix of labels drifts; elsewhere by stratified folds.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from compliance_graph.features import FeatureGraph, Matrix, matrix, selected
 from compliance_graph.graph import Floats, Ints, TransferGraph
 from compliance_graph.neighbourlabels import Spreader, cross_fitted, folds_of
 from compliance_graph.sampler import Ego, sample
-from compliance_graph.tables import LabelRow, NamedGraph, read_labels, read_transfers
+from compliance_graph.tables import LabelRow, read_labels, read_transfers
 
 FOLDS = 5
 FORWARD_CUTS = (0.6, 0.7, 0.8, 0.9, 1.0)
@@ -105,11 +106,6 @@ def read_source(edges: Path, labels: Path, amounts: bool, raw: bool | None = Non
     )
 
 
-def read_named(edges: Path, labels: Path) -> tuple[NamedGraph, list[LabelRow]]:
-    """Graph and label rows as they are, for reports that describe accounts their own way."""
-    return read_transfers(edges), read_labels(labels)
-
-
 def _accounts(rows: Sequence[LabelRow], nodes: Sequence[int], sight: FeatureGraph) -> Accounts:
     seen = [
         int(sight.table.first_s[node]) if row.first_seen_s is None else row.first_seen_s
@@ -151,10 +147,10 @@ def rounds_of(accounts: Accounts, seed: int) -> list[Round]:
     train = np.flatnonzero(accounts.is_train)
     if is_forward(accounts):
         ordered = train[np.argsort(accounts.first_seen_s[train], kind="stable")]
-        cuts = [int(round(share * len(ordered))) for share in FORWARD_CUTS]
+        cuts = [round(share * len(ordered)) for share in FORWARD_CUTS]
         return [
             Round(ordered[:a], ordered[a:b], tuple(range(i)))
-            for i, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))
+            for i, (a, b) in enumerate(itertools.pairwise(cuts))
         ]
     fold = folds_of(accounts.labels[train], seed, FOLDS)
     others = [tuple(j for j in range(FOLDS) if j != k) for k in range(FOLDS)]
