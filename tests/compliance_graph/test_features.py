@@ -32,9 +32,7 @@ def test_no_feature_knows_the_date(seconds):
 def test_scale_free_features_know_no_currency():
     """All amounts multiplied, only the absolute amounts move."""
     graph = random_graph(40, 600)
-    plain, rich = (
-        matrix(FeatureGraph.of(g), range(40)) for g in (graph, scaled(graph, 1024.0))
-    )
+    plain, rich = (matrix(FeatureGraph.of(g), range(40)) for g in (graph, scaled(graph, 1024.0)))
     free = selected(plain.names, scale_free=True)
     kept = [n for n in free if not n.startswith(("peer", "hop2")) or ".amt." not in n]
     same(plain.only(kept), rich.only(kept))
