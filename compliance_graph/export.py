@@ -22,8 +22,10 @@ OPSET = 17
 ML_OPSET = 3
 MISSING_GOES_LEFT = "default_left"
 
+Tree = list[dict[str, Any]]
 
-def trees_of(model: Boosted) -> list[list[dict[str, Any]]]:
+
+def trees_of(model: Boosted) -> list[list[Tree]]:
     """Each forest's trees as flat lists of nodes.
 
     An inner node is ``{"feature", "threshold", "left", "right", "default_left", "value"}``, going
@@ -37,8 +39,8 @@ def trees_of(model: Boosted) -> list[list[dict[str, Any]]]:
     return forests
 
 
-def _flat(root: Mapping[str, Any]) -> list[dict[str, Any]]:
-    nodes: list[dict[str, Any]] = []
+def _flat(root: Mapping[str, Any]) -> Tree:
+    nodes: Tree = []
 
     def visit(node: Mapping[str, Any]) -> int:
         at = len(nodes)
@@ -87,7 +89,7 @@ def below(threshold: float) -> float:
 
 def onnx_trees(model: Boosted, n_features: int) -> onnx.ModelProto:
     """Input ``features`` (n, n_features) float; output ``margin`` (n, 1) float."""
-    kept: dict[str, list[Any]] = {}
+    kept: dict[str, Any] = {}
     forests = trees_of(model)
     share = 1.0 / len(forests)
     for number, tree in enumerate(tree for forest in forests for tree in forest):

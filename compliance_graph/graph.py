@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +49,9 @@ class Transfers:
     def of(rows: Iterable[tuple[int, int, float, int, int]]) -> "Transfers":
         """From tuples ``(src, dst, amount, count, time_s)``."""
         columns = list(zip(*rows, strict=True)) or [()] * 5
-        kinds = (np.int64, np.int64, np.float64, np.int64, np.int64)
-        return Transfers(*(np.array(c, dtype=k) for c, k in zip(columns, kinds, strict=True)))
+        src, dst, amount, count, time_s = columns
+        ints = [np.array(column, dtype=np.int64) for column in (src, dst, count, time_s)]
+        return Transfers(ints[0], ints[1], np.array(amount, dtype=np.float64), ints[2], ints[3])
 
     @staticmethod
     def join(parts: Sequence["Transfers"]) -> "Transfers":
@@ -151,7 +152,7 @@ class TransferGraph:
         about = json.loads((folder / "graph.json").read_text())
         if about.get("format") != FORMAT:
             raise ValueError(f"graph format {about.get('format')} is not {FORMAT}")
-        mode = "r" if mapped and about["rows"] else None
+        mode: Literal["r"] | None = "r" if mapped and about["rows"] else None
 
         def column(name: str) -> npt.NDArray[Any]:
             array: npt.NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode=mode)

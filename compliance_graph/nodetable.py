@@ -47,12 +47,21 @@ class NodeTable:
         rows, n = pairs.rows, pairs.n_nodes
         known = np.isfinite(values).astype(np.float64)
         filled = np.where(known > 0, values, 0.0)
-        sums = [
-            np.stack([np.bincount(to, weights=v[of, c], minlength=n) for c in range(v.shape[1])], 1)
-            for v in (filled, known)
-            for to, of in ((rows.dst, rows.src), (rows.src, rows.dst))
-        ]
-        return NodeTable(values, first, last, sums[0], sums[1], sums[2], sums[3])
+
+        def summed(of: Floats, to: Ints, ends: Ints) -> Floats:
+            columns = [np.bincount(to, weights=of[ends, c], minlength=n) for c in range(width)]
+            return np.stack(columns, 1).astype(np.float64)
+
+        width = values.shape[1]
+        return NodeTable(
+            values,
+            first,
+            last,
+            summed(filled, rows.dst, rows.src),
+            summed(filled, rows.src, rows.dst),
+            summed(known, rows.dst, rows.src),
+            summed(known, rows.src, rows.dst),
+        )
 
 
 def _values(pairs: TransferGraph) -> tuple[Floats, Ints, Ints]:
@@ -79,7 +88,7 @@ def _values(pairs: TransferGraph) -> tuple[Floats, Ints, Ints]:
     first, last = np.where(lonely, 0, first), np.where(lonely, 0, last)
     both = a["n"] + b["n"]
     for s, ends in ((a, rows.dst), (b, rows.src)):
-        sum_of_ages = np.bincount(ends, weights=times - first[ends], minlength=n)
+        sum_of_ages = np.bincount(ends, weights=times - first[ends], minlength=n).astype(float)
         s["centre"] = _ratio(_ratio(sum_of_ages, s["n"]), last - first)
     with np.errstate(invalid="ignore"):
         turn = b["first"] - a["first"]

@@ -166,8 +166,8 @@ def _order(is_out: Floats, name: str) -> Iterator[tuple[str, float]]:
     yield f"{name}.run_last", float(np.log(runs[-1]))
     if len(is_out) > 2:
         triples = (codes[:-1] * 2 + is_out[2:]).astype(np.int64)
-        for code, share in enumerate(np.bincount(triples, minlength=8) / len(triples)):
-            yield f"{name}.tri{code}", float(share)
+        for triple, share in enumerate(np.bincount(triples, minlength=8) / len(triples)):
+            yield f"{name}.tri{triple}", float(share)
 
 
 def _pass_through(t_in: Ints, t_out: Ints, name: str) -> Iterator[tuple[str, float]]:

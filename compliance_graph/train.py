@@ -105,7 +105,7 @@ def run_seed(source: Source, seed: int, judges: dict[str, Judge], test: Ints) ->
     judged = np.zeros(len(held), dtype=bool)
     for r, place in zip(rounds, places, strict=True):
         judged[place] = bool(r.prior)
-    groups = {name: (name,) for name in judges}
+    groups: dict[str, tuple[str, ...]] = {name: (name,) for name in judges}
     blended = tuple(name for name in BLENDED if name in judges)
     groups["blend"] = blended or tuple(judges)
     runs = {}
