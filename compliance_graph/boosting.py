@@ -12,6 +12,7 @@ import numpy as np
 from compliance_graph.graph import Floats, Ints
 
 BAG = 2
+ROUNDS = 400
 PARAMETERS: dict[str, Any] = {
     "objective": "binary",
     "learning_rate": 0.03,
@@ -28,7 +29,6 @@ PARAMETERS: dict[str, Any] = {
     "force_row_wise": True,
     "feature_pre_filter": False,
 }
-ROUNDS = 400
 
 
 class Boosted:
@@ -39,13 +39,13 @@ class Boosted:
 
     @staticmethod
     def fit(
-        values: Floats, labels: Ints, seed: int, weights: Floats | None = None, bag: int = BAG
+        values: Floats, labels: Ints, seed: int, bag: int = BAG, rounds: int = ROUNDS
     ) -> "Boosted":
         forests = []
         for i in range(bag):
-            data = lightgbm.Dataset(values, labels, weight=weights, params={"verbose": -1})
+            data = lightgbm.Dataset(values, labels, params={"verbose": -1})
             parameters = PARAMETERS | {"seed": 1000 * seed + i}
-            forests.append(lightgbm.train(parameters, data, ROUNDS))
+            forests.append(lightgbm.train(parameters, data, rounds))
         return Boosted(forests)
 
     def logits(self, values: Floats) -> Floats:

@@ -148,9 +148,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     asked = arguments(argv)
     started = time.monotonic()
-    source = read_source(asked.edges, asked.labels, amounts=not asked.no_amounts)
+    amounts, raw = not asked.no_amounts, False if asked.test_edges else None
+    source = read_source(asked.edges, asked.labels, amounts, raw)
     if asked.test_edges:
-        other = read_source(asked.test_edges, asked.test_labels, amounts=not asked.no_amounts)
+        other = read_source(asked.test_edges, asked.test_labels, amounts, raw)
         report, carried = transfer_report(source, other, asked.seeds)
         verdicts = [(one.scores, one.predicted) for one in carried]
         if asked.predictions:
