@@ -81,7 +81,8 @@ def _leaf(tree: Sequence[Mapping[str, Any]], row: Sequence[float]) -> float:
 
 def below(threshold: float) -> float:
     """The greatest single-precision number not above the threshold: features arrive as singles."""
-    single = np.float32(threshold)
+    largest = float(np.finfo(np.float32).max)
+    single = np.float32(min(max(threshold, -largest), largest))
     if float(single) > threshold:
         single = np.nextafter(single, np.float32(-np.inf))
     return float(single)

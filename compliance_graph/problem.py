@@ -36,12 +36,17 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One data set ready to learn from; row i of every array is account i."""
+    """One data set ready to learn from; row i of every array is account i.
+
+    ``published`` keeps the amounts even where ``graph`` is without: they tell accounts of two
+    sources apart, and are no feature.
+    """
 
     accounts: Accounts
     graph: FeatureGraph
     features: Matrix
     spreader: Spreader
+    published: TransferGraph
     egos: Sequence[Ego]
 
     def with_features(self, names: Sequence[str]) -> "Source":
@@ -102,6 +107,7 @@ def read_source(edges: Path, labels: Path, amounts: bool, raw: bool | None = Non
         sight,
         _varying(features),
         Spreader.of(sight.pairs),
+        named.graph,
         [sample(sight.pairs, sight.table, node) for node in nodes],
     )
 

@@ -86,7 +86,7 @@ def carry(train: Matrix, labels: Ints, test: Matrix, seed: int) -> Carried:
 
 def overlapping(train: Source, test: Source) -> Bools:
     """Which of the test source's accounts are labelled accounts of the training source, too."""
-    twins = same_accounts(test.graph.raw, train.graph.raw)
+    twins = same_accounts(test.published, train.published)
     known = set(train.accounts.nodes.tolist())
     return np.array([twins.get(n) in known for n in test.accounts.nodes.tolist()], dtype=bool)
 
