@@ -22,8 +22,11 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "keys": ("bridge.console.keys", "API keys: create, list, revoke."),
     "treasury": ("bridge.console.treasury", "Inventory and gas money: status, fund, adopt."),
     "inbox": ("bridge.console.operations", "Provider events that were given up: list, replay."),
-    "settlement": ("bridge.console.settlement", "Batches: rebuild after a restored backup."),
-    "networks": ("bridge.console.operations", "Chains: which we know, and whether they run."),
+    "networks": ("bridge.console.networks", "Chains and lanes: list, pause, resume, start."),
+    "settlement": (
+        "bridge.console.settlement",
+        "Batches: list, show, bump, cancel, retry, rebuild.",
+    ),
 }
 """Command → the module that holds it under the same name (dashes as underscores), and its help."""
 

@@ -6,6 +6,8 @@ https://prometheus.io/docs/practices/naming/
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from bridge.standing import StandingGauges
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -47,6 +49,7 @@ class Metrics:
         self.streams = Gauge(
             "tidegate_event_streams", "Open Server-Sent Event streams.", registry=self.registry
         )
+        self.standing = StandingGauges(self.registry)
         self._requests_of: dict[tuple[str, str, int], Counter] = {}
         self._seconds_of: dict[tuple[str, str], Histogram] = {}
 

@@ -5,21 +5,25 @@ not: a worker that outlived its supervisor would hold leases that nobody expects
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 import uvloop
 
+from bridge import worker_metrics
 from bridge.app import create_app, uvicorn_config
 from bridge.bootstrap import database_url, open_ports, open_services, open_wake
 from bridge.settings import Settings, SettingsError
 from bridge.worker import Worker
+from chain.evm.client import EvmChain
+from settlement.ports.bundle import Ports
 
 STOP_LIMIT_S = 15.0
 BACKLOG = 1024
@@ -54,12 +58,32 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     try:
         async with open_ports(settings) as ports:
             worker = Worker(ports, wake, tick_ms=settings.tick_ms, sweep_s=settings.sweep_s)
-            await worker.start()
-            ports.log.info("worker_started", networks=sorted(ports.chains))
-            await stop.wait()
-            await worker.stop()
+            with _shown(settings, ports):
+                await worker.start()
+                ports.log.info("worker_started", networks=sorted(ports.chains))
+                await stop.wait()
+                await worker.stop()
     finally:
         await wake.stop()
+
+
+@contextlib.contextmanager
+def _shown(settings: Settings, ports: Ports) -> Iterator[None]:
+    """What the worker alone knows, to whoever watches it."""
+    if settings.worker_metrics_port == 0:
+        yield
+        return
+    networks = {n: c.endpoints for n, c in ports.chains.items() if isinstance(c, EvmChain)}
+    try:
+        stop = worker_metrics.serve(settings.worker_metrics_port, settings.host, networks)
+    except OSError as error:
+        raise SettingsError(
+            f"TIDEGATE_WORKER_METRICS_PORT: cannot listen on it: {error.strerror}"
+        ) from error
+    try:
+        yield
+    finally:
+        stop()
 
 
 async def _until_asked(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

@@ -222,6 +222,14 @@ class Settings:
         "How often the provider's event list is read for lost webhooks, in seconds.",
         "integer",
     )
+    worker_metrics_port: int = _var(
+        "TIDEGATE_WORKER_METRICS_PORT",
+        _integer(0, 65_535),
+        "0",
+        "Port on `TIDEGATE_HOST` where a worker shows how its RPC endpoints behave, for "
+        "Prometheus; 0: none.",
+        "integer",
+    )
     fee_caps_wei: Mapping[str, int] = _var(
         "TIDEGATE_FEE_CAPS",
         _fee_caps,
@@ -234,7 +242,8 @@ class Settings:
         "TIDEGATE_DEPLOYMENTS",
         _optional,
         "",
-        "File that lists vault, tokens, lanes, `rpc_urls` and optionally `quorum` (how many of the "
+        "File that lists vault, tokens, lanes, `rpc_urls`, optionally the `escrow` contract and "
+        "`quorum` (how many of the "
         "nodes must agree; else the majority) per network; empty: "
         "`deployments.json` in the state folder.",
         "path",

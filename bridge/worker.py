@@ -172,17 +172,25 @@ class Worker:
             self._spawn(stage.beat())
 
     async def verify(self) -> None:
-        """Stop networks that are not what they were; one look at a time, however slow it is."""
+        """Stop networks that are not what they were, and see how far the others are.
+
+        One look at a time, however slow it is.
+        """
         if self._verifying.locked():
             return
         async with self._verifying:
             for network in self._ports.chains:
                 try:
-                    await identity.verify(self._ports, network)
+                    await self._look_at(network)
                 except NetworkStopped:
                     continue  # stored and logged where it was found
                 except Exception as error:  # a node may answer anything at all
                     self._ports.log.warning("verify_failed", network=network, error=repr(error))
+
+    async def _look_at(self, network: str) -> None:
+        await identity.verify(self._ports, network)
+        head = await self._ports.chains[network].head()
+        await self._ports.store.note_head(network, head, self._ports.clock.now())
 
     async def sweep(self) -> None:
         """Fetch what lost webhooks would have told, back to the last sweep that succeeded.

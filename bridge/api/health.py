@@ -14,6 +14,7 @@ from litestar.response import Response
 
 from bridge import metrics
 from bridge.api.services import Probe, Services, services_of
+from bridge.storage.records import Standing
 
 PROBE_TIMEOUT_S = 2.0
 
@@ -55,7 +56,14 @@ async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
     media_type="text/plain",
 )
 async def prometheus(request: Request[Any, Any, Any]) -> Response[bytes]:
-    body = services_of(request).metrics.render()
+    """What this process counts, and where everything stands by the database."""
+    services = services_of(request)
+
+    async def read() -> Standing:
+        return await services.queries.standing(services.clock.now())
+
+    await services.metrics.standing.refresh(read, services.clock.now)
+    body = services.metrics.render()
     return Response(body, headers={"content-type": metrics.CONTENT_TYPE})
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from bridge import settings as settings_module
+from bridge.operating import Doing
 from bridge.serve.folder import DataFolder
 from bridge.settings import Settings, SettingsError
 from bridge.storage import postgres
 from bridge.storage.queries import Queries
 from bridge.storage.records import Tenant
 from bridge.storage.store import PostgresStore
+from bridge.storage.wake import WORK, announce
 from settlement.errors import NotFound
 from settlement.ports.clock import Clock, SystemClock
 
@@ -73,6 +75,16 @@ async def open_desk() -> AsyncIterator[Desk]:
     finally:
         if server is not None:
             await asyncio.to_thread(server.stop)
+
+
+async def act(desk: Desk, doing: Doing) -> bool:
+    """Do it, write it down, and tell the workers; whether anything changed.
+
+    Raises what the work refuses with.
+    """
+    changed = await desk.queries.perform(doing.deed, doing.work, desk.clock.now())
+    await announce(desk.store.pool, WORK)
+    return changed
 
 
 def start_database(settings: Settings) -> postgres.Server:

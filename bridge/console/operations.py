@@ -1,13 +1,10 @@
-"""``tidegate inbox`` and ``tidegate networks``: what waits for a person."""
+"""``tidegate inbox``: events that wait for a person."""
 
 import click
 
-from bridge.bootstrap import deployments_path
 from bridge.console.context import ACTOR, open_desk, runs, table
 from bridge.wording import shown
-from chain.deployment import load_deployments
 from settlement.errors import NotFound
-from settlement.ports.store import NetworkState
 
 
 @click.group()
@@ -55,35 +52,3 @@ async def replay_inbox(event_ids: tuple[str, ...], every: bool) -> None:
             actor=ACTOR, action="inbox.replayed", object_id="inbox", now=now, data={"count": count}
         )
     click.echo(f"{shown(count, 'event')} will be worked again")
-
-
-@click.group()
-def networks() -> None:
-    """Chains that this deployment pays on."""
-
-
-@networks.command("list")
-@runs
-async def list_networks() -> None:
-    """Each network of the deployment file: instance, vault, and whether it runs."""
-    async with open_desk() as desk:
-        deployments = load_deployments(deployments_path(desk.settings))
-        states = {name: await desk.store.network(name) for name in deployments}
-    if not deployments:
-        click.echo("no network is deployed")
-        return
-    rows = [
-        (name, _instance(states[name]), deployment.vault, _state(states[name]))
-        for name, deployment in sorted(deployments.items())
-    ]
-    click.echo(table(rows, ("NETWORK", "INSTANCE", "VAULT", "STATE")))
-
-
-def _instance(state: NetworkState | None) -> str:
-    return "-" if state is None else str(state.instance)
-
-
-def _state(state: NetworkState | None) -> str:
-    if state is None:
-        return "not registered"
-    return "running" if state.stop_reason is None else f"stopped: {state.stop_reason}"

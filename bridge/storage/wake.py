@@ -101,6 +101,11 @@ class Wake:
         await _with_connections(self._dsn, listen, _listener_name(channels[0]))
 
 
+async def announce(pool: Any, channel: str) -> None:
+    """One NOTIFY at once, from a process that ends soon; after what it announces is committed."""
+    await pool.execute("SELECT pg_notify($1, '')", channel)
+
+
 async def somebody_listens(pool: Any, channel: str) -> bool:
     """Whether any process listens on ``channel`` (as its first one) in this database now."""
     return bool(await pool.fetchval(_LISTENS, _listener_name(channel)))

@@ -15,8 +15,8 @@ from settlement.ledger.accounts import Account
 from settlement.money import Money
 from settlement.order import Order, Status
 from settlement.ports.bundle import Ports
-from settlement.ports.chain import ChainIdentity
-from settlement.ports.store import NetworkState
+from settlement.ports.chain import ChainIdentity, ChainPort
+from settlement.ports.store import NetworkState, Store
 from settlement.transitions import Change, move
 
 IN_FLIGHT = frozenset({Status.CAPTURING, Status.CAPTURED, Status.SUBMITTED, Status.CONFIRMING})
@@ -40,7 +40,11 @@ async def verify(ports: Ports, network: str) -> None:
 
 async def mismatch(ports: Ports, state: NetworkState) -> str | None:
     """The difference in words, or ``None``."""
-    chain = ports.chains[state.name]
+    return await difference(ports.chains[state.name], ports.store, state)
+
+
+async def difference(chain: ChainPort, store: Store, state: NetworkState) -> str | None:
+    """What this chain and what we know of it do not agree about, in words, or ``None``."""
     seen, known = await chain.identity(), state.identity
     if seen.genesis_hash != known.genesis_hash:
         return f"genesis is {seen.genesis_hash}, was {known.genesis_hash}: another chain"
@@ -50,22 +54,21 @@ async def mismatch(ports: Ports, state: NetworkState) -> str | None:
         found = await chain.block_hash(state.anchor_number)
         if found != state.anchor_hash:
             return f"final block {state.anchor_number} is {found}, was {state.anchor_hash}"
-    return await _forgotten(ports, state)
+    return await _forgotten(chain, store, state)
 
 
-async def _forgotten(ports: Ports, state: NetworkState) -> str | None:
+async def _forgotten(chain: ChainPort, store: Store, state: NetworkState) -> str | None:
     """A final nonce that we never gave out: a restored backup, or somebody else with our key.
 
     Asked before any stage runs, since an order that this database calls unpaid may be paid.
     """
-    chain = ports.chains[state.name]
     head = await chain.head()
     if head.final_number < 0:
         return None
-    for address in [known.lane.address for known in await ports.store.lanes(state.name)]:
+    for address in [known.lane.address for known in await store.lanes(state.name)]:
         on_chain = await chain.nonce(address, head.final_number)
         # Our count is read after the chain's, so that it can only be ahead of it.
-        ours = {known.lane.address: known.lane for known in await ports.store.lanes(state.name)}
+        ours = {known.lane.address: known.lane for known in await store.lanes(state.name)}
         if on_chain > ours[address].next_nonce:
             return (
                 f"lane {address}: the chain is at nonce {on_chain}, we at "

@@ -133,7 +133,7 @@ def _exactly_once(
     if card.refunded > card.received:
         yield "paid_twice", f"refunded {card.refunded} of {card.received}"
     owed = card.received - card.refunded
-    if not transfers and owed > 0 and order["status"] != "refund_failed":
+    if not transfers and owed > 0 and order["status"] in FINAL - {"refund_failed"}:
         yield "lost", f"{owed} taken, nothing given and nothing refunded"
 
 

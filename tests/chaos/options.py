@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-LEASE_MS = 3_000
+LEASE_MS = 4_000
 READY = "chaos worker ready"
 """What a worker says once it ticks."""
 BLOCK_S = 0.3
@@ -16,7 +16,7 @@ GAS_MONEY_WEI = 100 * 10**18
 
 POLICY: Mapping[str, int] = {
     "lease_ms": LEASE_MS,
-    "lane_lease_ms": 2_000,
+    "lane_lease_ms": 4_000,
     "sign_patience_ms": 20_000,
     "poll_ms": 300,
     "retry_ms_max": 2_000,

@@ -22,7 +22,7 @@ AHEAD = 12
 """How many orders may be placed before the next kill that is due has happened."""
 AT_ONCE = 16
 ORDER_PAUSE_S = 0.1
-REORG_WAIT_S = 8.0
+REORG_WAIT_S = 20.0
 _LOOK_S = 0.03
 
 

@@ -277,7 +277,7 @@ def _environment(
         "TIDEGATE_ADDRESS_LISTS": str(folder / "listed.csv"),
         "TIDEGATE_QUOTE_LIFE_S": str(options.quote_life_s),
         "TIDEGATE_TICK_MS": "200",
-        "TIDEGATE_SWEEP_S": "3",
+        "TIDEGATE_SWEEP_S": "8",
         "TIDEGATE_DATABASE_POOL": "8",
         "TIDEGATE_ACCESS_LOG": "false",
         "PYTHONPATH": str(ROOT),

@@ -23,7 +23,7 @@ from settlement.ports.bundle import Ports
 from settlement.schedule import Policy
 from tests.chaos.options import POLICY, READY
 
-STRIPE_TIMEOUT_S = 3
+STRIPE_TIMEOUT_S = 2
 RPC_TIMEOUT_MS = 2_500
 
 
