@@ -54,12 +54,18 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
     if room == 0:
         await _hold_all(ports, lane, waiting, HoldReason.LIQUIDITY)
         return lane, len(waiting)
+    # Never one more: rebuilding counts on it that no later nonce was signed for.
+    end = lane.next_nonce + policy.lane_depth - len(await ports.store.open_batches(lane))
     for call in calls:
-        lane = await _plan_call(ports, chain, lane, call)
+        if lane.next_nonce < end:
+            lane = await _plan_call(ports, chain, lane, call)
     await ports.store.apply_many([stay(order, now) for order in waiting[room:]])
     payable = await _without_vetoed(ports, lane.network, waiting[:room])
     for asset, orders in _by_asset(payable).items():
-        lane = await _plan(ports, chain, lane, asset, orders)
+        if lane.next_nonce < end:
+            lane = await _plan(ports, chain, lane, asset, orders)
+        else:
+            await ports.store.apply_many([stay(order, now) for order in orders])
     return lane, len(waiting) + len(calls)
 
 
