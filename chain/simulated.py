@@ -76,6 +76,7 @@ class SimulatedChain:
         self.network = network
         self.native = Asset("ETH", 18, network)
         self.max_batch = max_batch
+        self.block_ms = 2_000
         self.final_depth = final_depth
         self.lag = 0
         self.paused = False

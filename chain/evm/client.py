@@ -48,6 +48,7 @@ class EvmChain:
     ) -> None:
         self.network = network.name
         self.native = network.native
+        self.block_ms = network.block_ms
         self.max_batch = batch_size(network, network.gas_limit_max)
         self._facts = network
         self._deployment = deployment

@@ -27,7 +27,7 @@ from settlement.money import Asset
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort
-from settlement.schedule import SendNow, Wait, after, decide, poll_at, retry_at
+from settlement.schedule import SendNow, Wait, after, blocks_left, decide, poll_at, retry_at
 from settlement.screening import all_screened, is_vetoed
 from settlement.transitions import Change, move, stay
 
@@ -228,13 +228,14 @@ async def _moment(
 ) -> SendNow | Wait:
     now = ports.clock.now()
     fees = await chain.fees()
+    left = blocks_left(orders, now, block_ms=chain.block_ms, policy=ports.policy)
     return decide(
         orders,
         now,
         batch_max=chain.max_batch,
         fee_wei=fees.max_fee_wei,
         fee_cap_wei=ports.policy.fee_caps_wei.get(lane.network),
-        reservation_fee_wei=await ports.gas.reservation_fee_wei(lane.network, 0),
+        reservation_fee_wei=await ports.gas.reservation_fee_wei(lane.network, left),
         policy=ports.policy,
     )
 

@@ -136,6 +136,7 @@ class ChainPort(Protocol):
     network: str
     native: Asset
     max_batch: int
+    block_ms: int
 
     def normalize_address(self, text: str) -> str:
         """The address in its normal form.
