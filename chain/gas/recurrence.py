@@ -1,0 +1,151 @@
+"""The one thing about tomorrow's fee that is exact: how the base fee follows from gas used.
+
+EIP-1559: ``target = gas_limit // elasticity`` and, with floor divisions throughout,
+``next = base + max(base * (used - target) // target // denominator, 1)`` above the target,
+``next = base - base * (target - used) // target // denominator`` below it. Networks choose other
+denominators, elasticities and minima, and change them; :func:`infer` reads them from the blocks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log1p
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """A network's fee market. Ethereum's are the defaults; ``minimum_wei`` 0 means no floor."""
+
+    denominator: int = 8
+    elasticity: int = 2
+    minimum_wei: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What the recurrence reads from a header. Gas in units, the fee in wei per unit."""
+
+    base_fee_wei: int
+    gas_used: int
+    gas_limit: int
+
+
+ETHEREUM = Parameters()
+
+_ELASTICITIES = (2, 6, 10, 3, 4, 5, 8, 12, 16, 20)
+_EXACT_SHARE_MIN = 0.9
+
+
+def next_base_fee_wei(block: Block, parameters: Parameters = ETHEREUM) -> int:
+    """The base fee of the block after ``block``, exact to the wei.
+
+    Raises ``ValueError`` for a block that no chain can hold.
+    """
+    _check(block)
+    base = block.base_fee_wei
+    target = max(block.gas_limit // parameters.elasticity, 1)
+    if block.gas_used == target:
+        following = base
+    elif block.gas_used > target:
+        rise = base * (block.gas_used - target) // target // parameters.denominator
+        following = base + max(rise, 1)
+    else:
+        following = base - base * (target - block.gas_used) // target // parameters.denominator
+    return max(following, parameters.minimum_wei)
+
+
+def step_bounds(parameters: Parameters = ETHEREUM) -> tuple[float, float]:
+    """The smallest and largest change of the log base fee in one block."""
+    return (
+        log1p(-1 / max(parameters.denominator, 2)),
+        log1p((parameters.elasticity - 1) / parameters.denominator),
+    )
+
+
+def bounds_wei(
+    base_fee_wei: int, blocks: int, parameters: Parameters = ETHEREUM
+) -> tuple[int, int]:
+    """The lowest and highest base fee that ``blocks`` empty or full blocks can lead to.
+
+    All that is certain without any history. Exact integers, so floors accumulate as on chain;
+    the highest is capped where it stops meaning anything (2**256).
+    """
+    if blocks < 0 or base_fee_wei < 0:
+        raise ValueError("a base fee and a horizon are not negative")
+    low = high = base_fee_wei
+    rise = parameters.elasticity - 1
+    for _ in range(blocks):
+        low = max(low - low // parameters.denominator, parameters.minimum_wei)
+        high = min(high + max(high * rise // parameters.denominator, 1), 1 << 256)
+    return low, high
+
+
+def infer(blocks: Sequence[Block], fallback: Parameters = ETHEREUM) -> Parameters:
+    """The parameters that explain consecutive ``blocks``; ``fallback`` where they explain nothing.
+
+    Each elasticity leaves, per pair of blocks, an interval of denominators whose floors give just
+    that change. The pair that most blocks agree with wins, if at least nine in ten do. The
+    minimum is a fee that stays although blocks lie below their target.
+    """
+    for block in blocks:
+        _check(block)
+    best, agreed, counted = fallback, 0, 0
+    for elasticity in _ELASTICITIES:
+        denominator, votes, voters = _denominator(blocks, elasticity)
+        if votes > agreed:
+            best = Parameters(denominator, elasticity, fallback.minimum_wei)
+            agreed, counted = votes, voters
+    if counted == 0 or agreed < _EXACT_SHARE_MIN * counted:
+        best = fallback
+    return Parameters(best.denominator, best.elasticity, _minimum_wei(blocks, best))
+
+
+def _denominator(blocks: Sequence[Block], elasticity: int) -> tuple[int, int, int]:
+    """The denominator most pairs agree on, how many agree, and how many had a say."""
+    edges: list[tuple[int, int]] = []
+    voters = 0
+    for before, after in pairwise(blocks):
+        target = before.gas_limit // elasticity
+        pull = before.base_fee_wei * abs(before.gas_used - target) // max(target, 1)
+        change = after.base_fee_wei - before.base_fee_wei
+        if pull < 1000 or abs(change) < 8:
+            continue
+        voters += 1
+        if (change > 0) == (before.gas_used > target):
+            low, high = pull // (abs(change) + 1) + 1, pull // abs(change)
+            if low <= high:
+                edges += [(low, 1), (high + 1, -1)]
+    best, most, depth = 8, 0, 0
+    for value, step in sorted(edges):
+        depth += step
+        if depth > most:
+            best, most = value, depth
+    return best, most, voters
+
+
+def _minimum_wei(blocks: Sequence[Block], parameters: Parameters) -> int:
+    """A fee that stood still twice where the recurrence wanted it lower; 0: none was seen."""
+    free = Parameters(parameters.denominator, parameters.elasticity)
+    held: list[int] = [
+        after.base_fee_wei
+        for before, after in pairwise(blocks)
+        if after.base_fee_wei > next_base_fee_wei(before, free)
+        and before.gas_used < before.gas_limit // parameters.elasticity
+    ]
+    lowest = min((block.base_fee_wei for block in blocks), default=0)
+    return lowest if held.count(lowest) >= 2 else 0
+
+
+def fullness_per_target(
+    fee_wei: int, following_wei: int, parameters: Parameters = ETHEREUM
+) -> float:
+    """How far gas used lay from its target, as a share of it, told by two base fees alone."""
+    if fee_wei <= 0:
+        raise ValueError("a base fee of zero tells nothing about its block")
+    share = (following_wei / fee_wei - 1) * parameters.denominator
+    return min(max(share, -1.0), float(parameters.elasticity - 1))
+
+
+def _check(block: Block) -> None:
+    if block.base_fee_wei < 0 or block.gas_limit <= 0 or not 0 <= block.gas_used <= block.gas_limit:
+        raise ValueError(f"no chain holds such a block: {block}")

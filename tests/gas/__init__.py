@@ -1,0 +1,1 @@
+"""The gas forecast and policy."""
