@@ -25,7 +25,7 @@ def forge(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT / "contracts",  # foundry.toml names the compiler by a relative path
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
     )
 

@@ -112,7 +112,7 @@ def stripe_client(base: str) -> stripe.StripeClient:
     return stripe.StripeClient(
         STRIPE_KEY,
         base_addresses={"api": base},
-        max_network_retries=0,
+        max_network_retries=3,
         http_client=stripe.HTTPXClient(timeout=30),
     )
 
