@@ -147,7 +147,8 @@ class Worker:
         self._sweeping = asyncio.Lock()
 
     async def start(self) -> None:
-        """Verify every network, then begin to tick."""
+        """Verify every network, then begin to tick; one that does not answer holds up no other."""
+        self._ports.unseen.update(self._ports.chains)
         await self.verify()
         for stage in self._stages:
             self._every(stage.beat, self._tick_ms / 1000)
@@ -189,6 +190,7 @@ class Worker:
 
     async def _look_at(self, network: str) -> None:
         await identity.verify(self._ports, network)
+        self._ports.unseen.discard(network)
         head = await self._ports.chains[network].head()
         await self._ports.store.note_head(network, head, self._ports.clock.now())
 

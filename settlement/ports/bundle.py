@@ -27,7 +27,8 @@ class Ports:
     """``chains`` maps a network's name to its adapter, ``escrows`` those that have an escrow
     contract. Nothing else reaches outside.
 
-    ``worker`` names this process among those that share the lanes.
+    ``worker`` names this process among those that share the lanes. ``unseen`` are networks whose
+    chain it has not compared yet with what we know: a backup may have come back.
     """
 
     store: Store
@@ -40,6 +41,7 @@ class Ports:
     log: Log = field(default_factory=NullLog)
     worker: str = field(default_factory=lambda: new_id("wrk"))
     escrows: Mapping[str, EscrowPort] = field(default_factory=dict)
+    unseen: set[str] = field(default_factory=set)
 
 
 LEASE_PART_TO_BEGIN_IN = 4
@@ -98,6 +100,8 @@ async def apply(ports: Ports, changes: Sequence[Change]) -> None:
 
 
 async def stopped(ports: Ports, networks: Collection[str]) -> frozenset[str]:
-    """Those on which nothing that cannot be undone may happen until a person acts."""
+    """Those on which nothing that cannot be undone may happen: until a person acts, or until their
+    nodes have answered for the first time."""
     states = [await ports.store.network(name) for name in sorted(set(networks))]
-    return frozenset(state.name for state in states if state and state.stop_reason is not None)
+    still = {state.name for state in states if state and state.stop_reason is not None}
+    return frozenset(still | ports.unseen.intersection(networks))
