@@ -72,15 +72,18 @@ def move(
     events: tuple[Event, ...] = (),
     under_lease: bool = True,
     gives_back_limit: bool = False,
+    keeps_hold: bool = False,
 ) -> Change:
     """Change the status: the only way there is. Due at once for the next stage.
 
+    A hold ends with the status, unless ``keeps_hold``: then it stays whatever it is by now.
     Raises :class:`InvariantBroken` for an edge that the table does not list.
     """
     if to not in ON_RAMP[order.status]:
         raise InvariantBroken(f"{order.id}: {order.status} → {to} is not an edge")
     values = {"attempts": 0, **(patch or {})}
-    if order.hold_reason is not HoldReason.NONE and "hold_reason" not in values:
+    held = order.hold_reason is not HoldReason.NONE
+    if held and not keeps_hold and "hold_reason" not in values:
         values["hold_reason"] = HoldReason.NONE
     fact = Event(f"order.{to}", {"from": order.status, "reason": values.get("reason")})
     return Change(

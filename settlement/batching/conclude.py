@@ -74,8 +74,9 @@ def _settle(order: Order, skipped: bool, now: datetime) -> Change:
         patch = {"reason": "recipient_refused"}
         books = (journal.unreserved(order),)
         return move(order, Status.REFUND_PENDING, now, patch=patch, bookings=books)
-    patch = {"hold_reason": order.hold_reason}  # what happened outside stays to be seen
-    return move(order, Status.COMPLETED, now, patch=patch, bookings=(journal.completed(order),))
+    books = (journal.completed(order),)
+    # What happened outside stays to be seen.
+    return move(order, Status.COMPLETED, now, bookings=books, keeps_hold=True)
 
 
 def _requeue(order: Order, batch: Batch, now: datetime) -> Change:

@@ -166,4 +166,4 @@ def _reorganized(batch: Batch, orders: Sequence[Order], now: datetime) -> tuple[
 
 def _confirming(order: Order, now: datetime) -> Change:
     """A refund or dispute noticed on the way stays on the order: the batch may yet revert."""
-    return move(order, Status.CONFIRMING, now, patch={"hold_reason": order.hold_reason})
+    return move(order, Status.CONFIRMING, now, keeps_hold=True)
