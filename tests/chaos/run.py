@@ -1,6 +1,7 @@
 """One run from start to verdict."""
 
 import os
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -33,6 +34,11 @@ class Verdict:
     def clean(self) -> bool:
         return not self.findings
 
+    def forget(self) -> None:
+        """Remove the run's folder (some 60 MB): only a failure's is worth keeping."""
+        shutil.rmtree(self.report["logs"], ignore_errors=True)
+        self.report["logs"] = None
+
 
 async def run(options: Options) -> Verdict:
     """Start everything, disturb it, let it drain, stop it, audit it."""
@@ -62,7 +68,10 @@ async def run(options: Options) -> Verdict:
         report["seconds_to_drain"] = None if took is None else round(took, 1)
         report["seconds"] = round(time.monotonic() - begun, 1)
         stories = story.tell(found, findings, provoked + storm.customers, folder)
-    return Verdict(report, findings, stories)
+    verdict = Verdict(report, findings, stories)
+    if verdict.clean and options.folder is None:
+        verdict.forget()
+    return verdict
 
 
 def _with_customers(found: Evidence, customers: list[Customer]) -> Evidence:

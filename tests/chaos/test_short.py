@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def told(verdict: Verdict) -> str:
-    return "\n".join([*map(str, verdict.findings), *verdict.stories, verdict.report["logs"]])
+    return "\n".join([*map(str, verdict.findings), *verdict.stories, str(verdict.report["logs"])])
 
 
 async def test_a_storm_loses_nothing_and_pays_nobody_twice():
@@ -30,3 +30,4 @@ async def test_the_audit_sees_what_a_worker_without_finality_loses():
     """A guard switched off must not go unnoticed; all of them: ``make chaos-sabotage``."""
     verdict = await run(options_for("finality", sabotaged=True))
     assert is_caught(verdict, "finality"), told(verdict)
+    verdict.forget()
