@@ -94,6 +94,8 @@ def _shown(escrow: Escrow, amount_minor: int) -> str:
 
 def request(escrow: Escrow, what: Attestation, digest: str, now: datetime) -> EscrowChange:
     """Take it up. Raises :class:`AttestationKnown` for the same word twice, unless it failed."""
+    if isinstance(what, Dispute):
+        digest = f"{digest}:{what.by}"  # both parties may sign the same reason
     for known in escrow.actions:
         if known.digest == digest and known.status is not ActionStatus.FAILED:
             raise AttestationKnown(f"this was attested before: {known.id} is {known.status}")

@@ -125,6 +125,17 @@ def test_the_same_word_is_taken_up_again_only_when_it_failed():
                 request(known, RELEASE, "d", NOON)
 
 
+def test_the_other_party_may_dispute_for_the_same_reason():
+    """Its message is the same, its signature is not."""
+    escrow = an_escrow()
+    first = request(escrow, Dispute(PAYER, "0x00", ""), "d", NOON).actions[0]
+    known = with_actions(escrow, replace(first, status=ActionStatus.FINAL))
+    second = request(known, Dispute(PAYEE, "0x00", ""), "d", NOON).actions[0]
+    assert second.digest != first.digest
+    with pytest.raises(AttestationKnown):
+        request(known, Dispute(PAYER, "0x00", ""), "d", NOON)
+
+
 # What is believed ------------------------------------------------------------------------------
 
 
