@@ -172,9 +172,9 @@ class Hold(StrEnum):
 class Action:
     """One thing to be done with an escrow, numbered within it.
 
-    ``digest`` names what was signed (and by which party), so that no word is carried out twice. ``tries``
-    counts the calls made for it; ``ref`` is the transaction that decided. ``hold`` and ``reason``
-    say why it waits or failed.
+    ``digest`` names what was signed (and by which party), so that no word is carried out twice.
+    ``tries`` counts the calls made for it; ``ref`` is the transaction that decided. ``hold`` and
+    ``reason`` say why it waits or failed.
     """
 
     escrow_id: EscrowId
