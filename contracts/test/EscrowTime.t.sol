@@ -221,6 +221,19 @@ contract EscrowTimeTest is EscrowBase {
         _check(token.balanceOf(ALICE) == 2 * most && _held(terms) == 0, "all of it");
     }
 
+    /// @dev Both may burn all they are given: whoever brings the call pays for two caps, not for a block.
+    function testBoundsTheGasThatRecipientsCanBurn() public {
+        (IEscrow.Terms memory terms, SmartWallet payer, SmartWallet payee) = _wallets();
+        payer.setMood(SmartWallet.Mood.BurnsAllGas);
+        payee.setMood(SmartWallet.Mood.BurnsAllGas);
+        _afterTheGate();
+        bytes memory call_ = _settle(terms, 60, 40);
+        uint256 before = gasleft();
+        _does(STRANGER, call_);
+        uint256 most = 2 * (escrow.PAY_GAS_CAP() + escrow.PAY_GAS_RESERVE()) + 200_000;
+        _check(before - gasleft() < most, "two caps");
+    }
+
     /// @dev Whatever the gas, a good recipient is paid or the call reverts.
     function testNeverOwesForWantOfGas(uint256 gas) public {
         (IEscrow.Terms memory terms,,) = _wallets();
