@@ -32,7 +32,7 @@ _CLAIM = """
     ), free AS (
         SELECT id FROM lanes
         WHERE network = $1 AND leased_until <= $2
-        ORDER BY leased_until, id
+        ORDER BY epoch, id  -- whichever was taken least often: none may starve
         LIMIT (SELECT greatest((lanes + others) / (others + 1) - mine, 0) FROM shares)
         FOR UPDATE SKIP LOCKED
     )

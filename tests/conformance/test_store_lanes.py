@@ -46,6 +46,21 @@ async def test_somebody_who_woke_late_neither_stops_nor_cancels_nor_refuses(scen
     assert (state.lane.next_nonce, state.lane.low_since) == (8, None)
 
 
+async def test_no_lane_starves_beside_workers_that_give_theirs_back_at_once(scene: Scene) -> None:
+    """Whoever looks finds the same lanes free again and again; each of them has its turn."""
+    await with_lanes(scene, 4)
+    taken: set[int] = set()
+    for beat in range(8):
+        worker = f"wrk_{beat % 2}"
+        lanes = await scene.store.claim_lanes("local", after(beat), lease_ms=10_000, worker=worker)
+        if beat > 1:  # by then each knows of the other, and takes half
+            taken |= {lane.id for lane in lanes}
+            assert len(lanes) == 2
+        for lane in lanes:
+            await scene.store.release_lane(lane)
+    assert len(taken) == 4
+
+
 async def test_a_stopped_network_plans_and_signs_nothing(scene: Scene) -> None:
     """Whoever was in the middle of it when another lane found the trouble stops there."""
     lane, batch, _ = await planned(scene)

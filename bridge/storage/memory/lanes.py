@@ -25,7 +25,7 @@ class LanePart(OrderPart):
         mine = [row for row in rows if row.holder == worker and not _is_free(row, now)]
         share = -(-len(rows) // (1 + self._others(network, worker, now, lease_ms))) - len(mine)
         free = [row for row in rows if _is_free(row, now)]
-        free.sort(key=lambda r: (r.leased_until is not None, r.leased_until or now, r.lane.id))
+        free.sort(key=lambda r: (r.lane.epoch, r.lane.id))
         taken = []
         for row in free[: max(share, 0)]:
             lane = replace(row.lane, epoch=row.lane.epoch + 1)
