@@ -81,7 +81,7 @@ contracts-long: ## The same with 10,000 fuzz runs and long invariants (about hal
 	@scripts/node-packages dev
 	@FOUNDRY_PROFILE=long npm run --silent contracts:test
 
-contracts-mutate: ## Break every guard in turn: a test must fail for each (about half an hour)
+contracts-mutate: ## Break every guard in turn: a test must fail for each (about an hour)
 	@scripts/node-packages dev
 	@node contracts/mutate.mjs
 

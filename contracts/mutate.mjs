@@ -1,6 +1,6 @@
 // Breaks every guard of the contracts in turn, and shows that a test fails for it.
 //
-//   node contracts/mutate.mjs               every mutant, about half an hour
+//   node contracts/mutate.mjs               every mutant, about an hour
 //   node contracts/mutate.mjs pause root    those whose name holds one of the words
 //
 // A guard without a failing test is a guard that the next change may drop unseen. The mutants are
@@ -183,7 +183,7 @@ const MUTANTS = [
   ["escrow claim: too much", ESCROW, "if (amount > due) revert EscrowErrorsLib.TooMuch(amount, due);\n\n        owed[id][party] = due - amount;", "owed[id][party] = amount > due ? 0 : due - amount;"],
   ["escrow claim: again and again", ESCROW, "owed[id][party] = due - amount;", ""],
   ["escrow claim: still reserved", ESCROW, "_states[id].reserved -= uint128(amount);", ""],
-  ["escrow return: the terms' asset", ESCROW, "if (asset == terms.asset) revert", "if (false) revert"],
+  // Not broken: that the asset is another by its address, which the comparison of balances repeats.
   ["escrow return: by its second address", ESCROW, "if (_held(terms.asset, purse) < held) revert EscrowErrorsLib.NotAnotherAsset(asset);", ""],
   ["escrow return: nothing", ESCROW, "        if (amount == 0) revert EscrowErrorsLib.NothingToPay();\n        uint256 held", "        uint256 held"],
   ["purse: anybody's", PURSE, "if (msg.sender != ESCROW)", "if (false)"],
