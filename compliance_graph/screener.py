@@ -9,8 +9,7 @@ from pathlib import Path
 
 from compliance_graph.lists import Action, AddressLists, Listing, read_lists
 from settlement.errors import ScreeningUnavailable
-from settlement.order import Order
-from settlement.ports.screening import Outcome, Reason, Verdict
+from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 
 
 class ListScreener:
@@ -23,9 +22,9 @@ class ListScreener:
         self._stamp: tuple[tuple[int, int], ...] = ()
         self._lists: AddressLists | None = None
 
-    async def screen(self, order: Order) -> Verdict:
+    async def screen(self, subject: Subject) -> Verdict:
         lists = self._current()
-        found = lists.of(order.wallet)
+        found = lists.of(subject.wallet)
         reasons = tuple(_reason(listing) for listing in found)
         return Verdict(_outcome(found), reasons, dict(lists.versions))
 

@@ -7,7 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from settlement.order import Order
-from settlement.ports.screening import Outcome, Reason, ScreeningPort, Verdict
+from settlement.ports.screening import Outcome, Reason, ScreeningPort, Subject, Verdict
+
+BY_ADDRESS = "by_address"
+"""Under this member are coverage and evidence of an order that may pay several addresses."""
 
 _SEVERITY = (Outcome.BLOCK, Outcome.REVIEW, Outcome.CLEAR)
 
@@ -19,8 +22,9 @@ async def judge_each(
 
     Raises :class:`~settlement.errors.ScreeningUnavailable`: then none is judged.
     """
+    subject = Subject.of(order)
     return {
-        address: await screening.screen(replace(order, wallet=address, parties=()))
+        address: await screening.screen(replace(subject, wallet=address))
         for address in sorted(addresses)
     }
 
@@ -28,12 +32,15 @@ async def judge_each(
 async def judge(screening: ScreeningPort, order: Order) -> Verdict:
     """The verdict on the order: the worst of all its addresses."""
     if not order.parties:
-        return await screening.screen(order)
+        return await screening.screen(Subject.of(order))
     return worst(order, await judge_each(screening, order, order.screened))
 
 
 def worst(order: Order, verdicts: Mapping[str, Verdict]) -> Verdict:
-    """The worst outcome with all its reasons; a reason about a party names the address."""
+    """The worst outcome with all its reasons; a reason about a party names the address.
+
+    The score is the highest, of whichever address; coverage and evidence are kept per address.
+    """
     outcome = min((v.outcome for v in verdicts.values()), key=_SEVERITY.index)
     reasons = [
         reason if address == order.wallet else Reason(reason.code, f"{address}: {reason.detail}")
@@ -42,7 +49,15 @@ def worst(order: Order, verdicts: Mapping[str, Verdict]) -> Verdict:
         if verdict.outcome is outcome
     ]
     versions = {name: text for v in verdicts.values() for name, text in v.versions.items()}
-    return Verdict(outcome, tuple(reasons), versions)
+    scores = [v.score_ppm for v in verdicts.values() if v.score_ppm is not None]
+    return Verdict(
+        outcome,
+        tuple(reasons),
+        versions,
+        max(scores, default=None),
+        {BY_ADDRESS: {address: v.coverage for address, v in verdicts.items()}},
+        {BY_ADDRESS: {address: v.evidence for address, v in verdicts.items()}},
+    )
 
 
 def is_vetoed(order: Order, vetoed: frozenset[str]) -> bool:

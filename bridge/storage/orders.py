@@ -18,11 +18,12 @@ from bridge.storage.codec import (
 from bridge.storage.conditions import NOT_FINAL, PAYABLE
 from bridge.storage.database import Part, broken_guard, retrying
 from bridge.storage.ledger import BOOKING_CTES, ENTRY_COLUMNS, RESOLUTION_COLUMNS
+from bridge.storage.screenings import save_screening_on
 from settlement.errors import InvariantBroken
 from settlement.events import StoredEvent
-from settlement.ids import OrderId, new_id
+from settlement.ids import OrderId
 from settlement.order import Order, Status
-from settlement.ports.screening import Verdict
+from settlement.ports.screening import Subject, Verdict
 from settlement.transitions import Change
 
 # The index predicate stands in the text, because a parameter would hide it from the planner.
@@ -106,11 +107,6 @@ _NUDGE = f"""
     WHERE id = ANY($1::text[]) AND due_at > $2 AND {NOT_FINAL}
 """
 _EVENTS = "SELECT * FROM order_events WHERE order_id = $1 AND id > $2 ORDER BY id"
-_SCREENING = """
-    INSERT INTO screenings
-        (id, tenant_id, order_id, network, wallet, outcome, reasons, versions, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-"""
 
 
 async def apply_on(connection: Any, changes: Sequence[Change], now: datetime) -> list[Change]:
@@ -190,13 +186,8 @@ class OrderPart(Part):
         names = [status.value for status in statuses]
         return [order_from(row) for row in await self.pool.fetch(_UNFINISHED, network, names)]
 
-    async def save_screening(self, order: Order, verdict: Verdict, now: datetime) -> str:
-        screening_id = new_id("scr")
-        reasons = [{"code": reason.code, "detail": reason.detail} for reason in verdict.reasons]
-        who = (order.tenant_id, order.id, order.network, order.wallet)
-        what = (verdict.outcome.value, reasons, verdict.versions)
-        await self.pool.execute(_SCREENING, screening_id, *who, *what, now)
-        return screening_id
+    async def save_screening(self, subject: Subject, verdict: Verdict, now: datetime) -> str:
+        return await save_screening_on(self.pool, subject, verdict, now)
 
     async def events(self, order_id: OrderId, after_id: int = 0) -> list[StoredEvent]:
         rows = await self.pool.fetch(_EVENTS, order_id, after_id)

@@ -9,6 +9,7 @@ from bridge.storage.listing import listed
 from bridge.storage.operators import OF_TENANT, SETTLEMENT_ROWS, settlements_from
 from bridge.storage.pages import Listing, Page
 from bridge.storage.records import LedgerEntry, ScreeningRecord, Settlement
+from bridge.storage.screenings import screening_from
 from settlement.escrow import Escrow, EscrowStatus
 from settlement.events import StoredEvent
 from settlement.ids import OrderId, TenantId
@@ -16,7 +17,6 @@ from settlement.ledger.accounts import Account
 from settlement.ledger.entry import EntryState
 from settlement.money import Asset
 from settlement.order import Order, Status
-from settlement.ports.screening import Outcome, Reason, Verdict
 from settlement.quote import Quote
 
 _QUOTE = "SELECT * FROM quotes WHERE tenant_id = $1 AND id = $2"
@@ -117,7 +117,7 @@ class ReadQueries:
 
     async def screening(self, tenant_id: TenantId, screening_id: str) -> ScreeningRecord | None:
         row = await self.pool.fetchrow(_SCREENING, tenant_id, screening_id)
-        return None if row is None else _screening_from(row)
+        return None if row is None else screening_from(row)
 
     async def ledger_entries(
         self,
@@ -143,19 +143,6 @@ class ReadQueries:
         """Minor units of ``currency`` that the customer's orders of the UTC day have taken."""
         used = await self.pool.fetchval(_USED, tenant_id, customer, currency, day)
         return int(used or 0)
-
-
-def _screening_from(row: Any) -> ScreeningRecord:
-    reasons = tuple(Reason(reason["code"], reason["detail"]) for reason in row["reasons"])
-    return ScreeningRecord(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        order_id=row["order_id"],
-        network=row["network"],
-        wallet=row["wallet"],
-        verdict=Verdict(Outcome(row["outcome"]), reasons, row["versions"]),
-        created_at=row["created_at"],
-    )
 
 
 def _entry_from(row: Any) -> LedgerEntry:

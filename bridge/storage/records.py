@@ -13,7 +13,7 @@ from settlement.limits import Limits
 from settlement.money import Asset
 from settlement.order import HoldReason
 from settlement.ports.payment import ProviderEvent
-from settlement.ports.screening import Verdict
+from settlement.ports.screening import Subject, Verdict
 from settlement.ports.store import LaneState, NetworkState
 
 
@@ -66,14 +66,13 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class ScreeningRecord:
-    """A verdict as it was recorded; ``versions`` names the lists and rules that decided."""
+    """A verdict as it was recorded. ``digest`` is the verdict's own at that time; ``None`` for
+    those from before it was kept."""
 
     id: str
-    tenant_id: TenantId
-    order_id: OrderId
-    network: str
-    wallet: str
+    subject: Subject
     verdict: Verdict
+    digest: str | None
     created_at: datetime
 
 

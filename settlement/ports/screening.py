@@ -1,10 +1,14 @@
 """May this wallet be paid? Asked before the money is captured, and again before it leaves."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
+from settlement.ids import OrderId, TenantId
+from settlement.money import Money
 from settlement.order import Order
 
 
@@ -12,6 +16,29 @@ class Outcome(StrEnum):
     CLEAR = "clear"
     REVIEW = "review"
     BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who is judged, for what: one address, and the payment that it is meant for.
+
+    ``amount`` is what the card pays (``None``: nobody said), ``order_id`` is ``None`` for a
+    wallet that is screened without an order.
+    """
+
+    tenant_id: TenantId
+    network: str
+    wallet: str
+    customer: str | None = None
+    amount: Money | None = None
+    order_id: OrderId | None = None
+
+    @classmethod
+    def of(cls, order: Order) -> "Subject":
+        """The order's own wallet."""
+        return cls(
+            order.tenant_id, order.network, order.wallet, order.customer, order.gross, order.id
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +51,39 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``versions`` names everything that decided (lists, rules, model), for replay."""
+    """``versions`` names everything that decided (lists, policy, model), for replay.
+
+    ``score_ppm`` is the model's probability in parts per million, ``None`` where it abstained or
+    was not asked. ``coverage`` says what of the chain was known (sources, last block).
+    ``evidence`` is what the verdict was made from, so that it can be made again from it alone.
+    Both hold JSON's own types only, without NaN or infinity.
+    """
 
     outcome: Outcome
     reasons: tuple[Reason, ...]
-    versions: dict[str, str]
+    versions: Mapping[str, str]
+    score_ppm: int | None = None
+    coverage: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over all of it in one spelling: equal digests are equal verdicts."""
+        everything = {
+            "outcome": self.outcome.value,
+            "reasons": [[reason.code, reason.detail] for reason in self.reasons],
+            "versions": dict(self.versions),
+            "score_ppm": self.score_ppm,
+            "coverage": self.coverage,
+            "evidence": self.evidence,
+        }
+        text = json.dumps(everything, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class ScreeningPort(Protocol):
-    async def screen(self, order: Order) -> Verdict:
-        """Judge the order's wallet.
+    async def screen(self, subject: Subject) -> Verdict:
+        """Judge one address.
 
         Raises :class:`~settlement.errors.ScreeningUnavailable`; the order then waits.
         """

@@ -20,7 +20,7 @@ from settlement.order import Order, Status
 from settlement.ports.chain import ChainIdentity, Head, SignedTransaction
 from settlement.ports.escrow_store import EscrowStore
 from settlement.ports.payment import ProviderEvent
-from settlement.ports.screening import Verdict
+from settlement.ports.screening import Subject, Verdict
 from settlement.transitions import Change
 
 
@@ -73,8 +73,8 @@ class OrderStore(Protocol):
         """Every order of ``network`` in one of ``statuses`` (for repairs, not for the hot path)."""
         ...
 
-    async def save_screening(self, order: Order, verdict: Verdict, now: datetime) -> str:
-        """Record a verdict; returns its id."""
+    async def save_screening(self, subject: Subject, verdict: Verdict, now: datetime) -> str:
+        """Record a verdict with all that it was made from; returns its id."""
         ...
 
     async def events(self, order_id: OrderId, after_id: int = 0) -> list[StoredEvent]:

@@ -27,6 +27,7 @@ from settlement.order import FINAL
 from settlement.ports.bundle import Ports, each
 from settlement.ports.escrow import EscrowPort
 from settlement.ports.escrow_store import Note
+from settlement.ports.screening import Subject
 from settlement.schedule import after, retry_at
 from settlement.screening import judge_each
 
@@ -119,8 +120,9 @@ async def _act(
         escrow, planned, verdicts, lambda what: port.call(escrow.terms, what), now, ports.policy
     )
     if change.actions:
+        subject = Subject.of(order)
         for address, verdict in verdicts.items():
-            await ports.store.save_screening(replace(order, wallet=address), verdict, now)
+            await ports.store.save_screening(replace(subject, wallet=address), verdict, now)
     return change
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from settlement.errors import ScreeningUnavailable
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports, apply, each
-from settlement.ports.screening import Outcome, Verdict
+from settlement.ports.screening import Outcome, Subject, Verdict
 from settlement.schedule import Policy, after, retry_at, review_deadline
 from settlement.screening import judge as judge_order
 from settlement.transitions import Change, move, stay, void
@@ -30,7 +30,7 @@ async def tick(ports: Ports) -> int:
         except ScreeningUnavailable as error:
             ports.log.warning("screening_unavailable", order_id=order.id, error=str(error))
             return stay(order, retry_at(now, order.attempts, ports.policy))
-        screening_id = await ports.store.save_screening(order, verdict, now)
+        screening_id = await ports.store.save_screening(Subject.of(order), verdict, now)
         return decide(order, verdict, screening_id, now, ports.policy)
 
     changes = await each(ports, orders, judge)

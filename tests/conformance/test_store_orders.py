@@ -11,7 +11,7 @@ from settlement.events import HELD, Event
 from settlement.ledger import journal
 from settlement.ledger.accounts import Account
 from settlement.order import FINAL, HoldReason, Order, Status
-from settlement.ports.screening import Outcome, Reason, Verdict
+from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 from settlement.transitions import Change, move, stay, void
 from tests.support.builders import NOW, Scene, after
 
@@ -252,8 +252,8 @@ async def test_a_screening_gets_an_id_of_its_own(scene: Scene) -> None:
     """Screened twice, recorded twice."""
     order = await scene.order()
     verdict = Verdict(Outcome.BLOCK, (Reason("list.ofac", "named"),), {"ofac": "2026-01"})
-    first = await scene.store.save_screening(order, verdict, NOW)
-    second = await scene.store.save_screening(order, verdict, NOW)
+    first = await scene.store.save_screening(Subject.of(order), verdict, NOW)
+    second = await scene.store.save_screening(Subject.of(order), verdict, NOW)
     assert first != second
     assert first.startswith("scr_")
 

@@ -15,7 +15,7 @@ from settlement.ledger.accounts import Account
 from settlement.ledger.entry import EntryState
 from settlement.limits import Limits
 from settlement.order import Status
-from settlement.ports.screening import Outcome, Reason, Verdict
+from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 from tests.support.builders import DUSD, NOW, USD, Scene, after, provider_event, signed, submit
 
 OTHER = "ten_other"
@@ -40,7 +40,7 @@ async def test_another_tenant_sees_none_of_it(scene: Scene, queries: Queries) ->
     batch = await scene.batch(lane, [order])
     await scene.store.plan(lane, batch, [submit(order)])
     verdict = Verdict(Outcome.CLEAR, (), {})
-    screening_id = await scene.store.save_screening(order, verdict, NOW)
+    screening_id = await scene.store.save_screening(Subject.of(order), verdict, NOW)
     assert await queries.quote(OTHER, order.quote_id) is None
     assert await queries.order(OTHER, order.id) is None
     assert await queries.order_events(OTHER, order.id) == []
@@ -159,13 +159,21 @@ async def test_what_a_customer_has_used_is_per_day_and_currency(
 
 
 async def test_a_screening_reads_back_as_it_was_judged(scene: Scene, queries: Queries) -> None:
-    """Reasons and versions included."""
+    """Reasons, versions and every number of the evidence, as it was written."""
     order = await scene.order()
-    verdict = Verdict(Outcome.BLOCK, (Reason("list.ofac", "named"),), {"ofac": "2026-01"})
-    screening_id = await scene.store.save_screening(order, verdict, NOW)
+    verdict = Verdict(
+        Outcome.BLOCK,
+        (Reason("list.ofac", "named"),),
+        {"ofac": "2026-01"},
+        734_512,
+        {"sources": {"local": 17}},
+        {"z": [0.1 + 0.2, 1e22, -0.0, 5e-324], "a": {"wei": 10**30, "none": None}},
+    )
+    screening_id = await scene.store.save_screening(Subject.of(order), verdict, NOW)
     record = await queries.screening(scene.tenant, screening_id)
     assert record is not None
-    assert (record.verdict, record.order_id, record.wallet) == (verdict, order.id, order.wallet)
+    assert (record.verdict, record.subject) == (verdict, Subject.of(order))
+    assert record.verdict.digest == record.digest == verdict.digest
 
 
 async def test_order_events_can_be_resumed_and_bounded(scene: Scene, queries: Queries) -> None:

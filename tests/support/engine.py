@@ -15,7 +15,7 @@ from settlement.order import Order, Status
 from settlement.pipeline import settle
 from settlement.ports.bundle import Ports
 from settlement.ports.payment import Intent, IntentStatus, ProviderEvent, Refund, RefundStatus
-from settlement.ports.screening import Outcome, Reason, Verdict
+from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 from settlement.schedule import Policy
 from tests.support.builders import NOW, Scene
 
@@ -41,9 +41,9 @@ class Nobody:
     def __init__(self) -> None:
         self.named: set[str] = set()
 
-    async def screen(self, order: Order) -> Verdict:
-        outcome = Outcome.BLOCK if order.wallet in self.named else Outcome.CLEAR
-        reasons = (Reason("list.test", "named"),) if order.wallet in self.named else ()
+    async def screen(self, subject: Subject) -> Verdict:
+        outcome = Outcome.BLOCK if subject.wallet in self.named else Outcome.CLEAR
+        reasons = (Reason("list.test", "named"),) if subject.wallet in self.named else ()
         return Verdict(outcome, reasons, {"test": "1"})
 
     async def vetoed(self, network: str, wallets: Sequence[str]) -> frozenset[str]:  # noqa: ARG002

@@ -2,6 +2,7 @@
 read."""
 
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -64,16 +65,24 @@ class ReasonView(Struct, kw_only=True):
 
 
 class ScreeningView(Struct, kw_only=True):
-    """A verdict as recorded; ``versions`` names everything that decided."""
+    """A verdict as recorded; ``versions`` names everything that decided.
+
+    ``score_ppm`` is the model's probability in parts per million, ``null`` where it abstained.
+    ``coverage`` says how much of the chain was known. ``digest`` seals the verdict: a replay that
+    ends in the same one is the same verdict.
+    """
 
     id: str
     object: str = "screening"
-    order_id: str
+    order_id: str | None
     network: str
     wallet: str
     outcome: str
+    score_ppm: int | None
     reasons: list[ReasonView]
     versions: dict[str, str]
+    coverage: dict[str, Any]
+    digest: str | None
     created_at: datetime
 
 
@@ -166,12 +175,15 @@ def screening_view(record: ScreeningRecord) -> ScreeningView:
     verdict = record.verdict
     return ScreeningView(
         id=record.id,
-        order_id=record.order_id,
-        network=record.network,
-        wallet=record.wallet,
+        order_id=record.subject.order_id,
+        network=record.subject.network,
+        wallet=record.subject.wallet,
         outcome=verdict.outcome,
+        score_ppm=verdict.score_ppm,
         reasons=[ReasonView(code=r.code, detail=r.detail) for r in verdict.reasons],
         versions=dict(verdict.versions),
+        coverage=dict(verdict.coverage),
+        digest=record.digest,
         created_at=record.created_at,
     )
 

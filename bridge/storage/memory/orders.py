@@ -11,7 +11,7 @@ from settlement.errors import InvariantBroken
 from settlement.events import StoredEvent
 from settlement.ids import OrderId, TenantId, new_id
 from settlement.order import FINAL, HoldReason, Order, Status
-from settlement.ports.screening import Verdict
+from settlement.ports.screening import Subject, Verdict
 from settlement.transitions import Change
 
 PAYABLE = frozenset({Status.CAPTURED, Status.SUBMITTED, Status.CONFIRMING})
@@ -129,9 +129,9 @@ class OrderPart(LedgerPart):
         orders = sorted(self.tables.orders.values(), key=lambda order: order.id)
         return [o for o in orders if o.network == network and o.status in statuses]
 
-    async def save_screening(self, order: Order, verdict: Verdict, now: datetime) -> str:  # noqa: ARG002
+    async def save_screening(self, subject: Subject, verdict: Verdict, now: datetime) -> str:  # noqa: ARG002
         screening_id = new_id("scr")
-        self.tables.screenings[screening_id] = (order.id, verdict)
+        self.tables.screenings[screening_id] = (subject, verdict)
         return screening_id
 
     async def events(self, order_id: OrderId, after_id: int = 0) -> list[StoredEvent]:

@@ -20,7 +20,7 @@ from settlement.money import Asset
 from settlement.order import Order
 from settlement.ports.clock import Clock, SystemClock
 from settlement.ports.payment import ProviderEvent
-from settlement.ports.screening import Verdict
+from settlement.ports.screening import Subject, Verdict
 from settlement.ports.store import Balance, NetworkState
 from settlement.quote import Quote
 
@@ -79,7 +79,7 @@ class Tables:
     events: list[StoredEvent] = field(default_factory=list)
     keys: dict[tuple[TenantId, str], KeyRow] = field(default_factory=dict)
     used: dict[tuple[TenantId, str, str, date], int] = field(default_factory=dict)
-    screenings: dict[str, tuple[OrderId, Verdict]] = field(default_factory=dict)
+    screenings: dict[str, tuple[Subject, Verdict]] = field(default_factory=dict)
     entries: dict[tuple[TenantId, str, str, int], Entry] = field(default_factory=dict)
     balances: dict[tuple[TenantId, Account, Asset], Balance] = field(default_factory=dict)
     networks: dict[str, NetworkState] = field(default_factory=dict)

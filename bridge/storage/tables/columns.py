@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -50,6 +51,11 @@ def moment(**options: Any) -> Any:
 
 def document(**options: Any) -> Any:
     return _column(JSONB(), options)
+
+
+def exact_document(**options: Any) -> Any:
+    """JSON that reads back as the very text that was written, floats and order of keys included."""
+    return _column(JSON(), options)
 
 
 def flag(**options: Any) -> Any:

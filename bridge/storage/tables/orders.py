@@ -15,6 +15,7 @@ from bridge.storage.tables.columns import (
     amount,
     big,
     document,
+    exact_document,
     moment,
     one_of,
     small,
@@ -191,17 +192,25 @@ class LimitUsage(SQLModel, table=True):
 
 
 class Screening(SQLModel, table=True):
-    """A verdict with everything that decided it."""
+    """A verdict with everything that decided it. Never changed (a trigger refuses it)."""
 
     __tablename__ = "screenings"
     __table_args__ = (one_of("outcome", Outcome, "screenings_outcome"),)
 
     id: str = words(primary_key=True)
     tenant_id: str = words()
-    order_id: str = words(index=True)
+    order_id: str | None = words(index=True, null=True)
     network: str = words()
     wallet: str = words()
     outcome: str = words()
     reasons: list[Any] = document()
     versions: dict[str, Any] = document()
     created_at: datetime = moment()
+    customer: str | None = words(null=True)
+    amount_minor: int | None = amount(null=True)
+    asset: str | None = words(null=True)
+    asset_scale: int | None = small(null=True)
+    score_ppm: int | None = whole(null=True)
+    coverage: dict[str, Any] = exact_document(default="'{}'")
+    evidence: dict[str, Any] = exact_document(default="'{}'")
+    digest: str | None = words(null=True)
