@@ -214,6 +214,17 @@ class GrowingGraph:
         base = self.base.received(node) if node < self.base.n_nodes else None
         return self._with_late(base, self._in.get(node))
 
+    def late(self) -> Transfers:
+        """The delta, in the order of appending."""
+        return Transfers.of(self._late)
+
+    def late_of(self, node: int) -> tuple[Transfers, Transfers]:
+        """What the delta holds of the node: sent, received, in the order of appending."""
+        sent, received = self._out.get(node, ()), self._in.get(node, ())
+        return Transfers.of(self._late[i] for i in sent), Transfers.of(
+            self._late[i] for i in received
+        )
+
     def merged(self) -> TransferGraph:
         """A new fixed graph with the delta inside: for the next save, off the hot path."""
         return TransferGraph.build(

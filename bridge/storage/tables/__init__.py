@@ -19,6 +19,7 @@ from bridge.storage.tables.orders import (
     Screening,
 )
 from bridge.storage.tables.tenants import ApiKey, Tenant, TenantLimit
+from compliance_graph.schema import GraphBlock, GraphNode, GraphSource, GraphTransfer
 
 metadata = SQLModel.metadata
 
@@ -29,6 +30,10 @@ __all__ = [
     "BatchAttempt",
     "Escrow",
     "EscrowAction",
+    "GraphBlock",
+    "GraphNode",
+    "GraphSource",
+    "GraphTransfer",
     "IdempotencyKey",
     "Inbox",
     "Lane",
