@@ -7,6 +7,7 @@ its bytes, so that the same bytes can be sent again after any crash.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -82,6 +83,7 @@ class SimulatedChain:
         self.paused = False
         self.base_fee_wei = 10**9
         self.refusing: set[str] = set()
+        self.given: Counter[str] = Counter()
         self.mempool: dict[tuple[str, int], Transaction] = {}
         self.before: Callable[[str], None] = lambda _method: None
         self.after: Callable[[str], None] = lambda _method: None
@@ -97,7 +99,11 @@ class SimulatedChain:
         return self.blocks[-1].state
 
     def give(self, address: str, *, coins: int = 0, tokens: int = 0) -> None:
-        """Put (or, negative, take) balances, out of nowhere and into every block."""
+        """Put (or, negative, take) balances, out of nowhere and into every block.
+
+        ``given`` counts the coins.
+        """
+        self.given[address] += coins
         for block in self.blocks:
             block.state.coins[address] = block.state.coins.get(address, 0) + coins
             block.state.tokens[address] = block.state.tokens.get(address, 0) + tokens
@@ -201,6 +207,11 @@ class SimulatedChain:
 
     def batch_size(self, gas: int) -> int:
         return max(0, min(self.max_batch, (gas - GAS_FRAME) // GAS_PER_PAYOUT))
+
+    async def singly(self, wallets: Sequence[str]) -> frozenset[str]:
+        self._talk("singly")
+        coins = self._seen()[-1].state.coins
+        return frozenset(w for w in wallets if not coins.get(w) and w not in self.refusing)
 
     async def identity(self) -> ChainIdentity:
         self._talk("identity")

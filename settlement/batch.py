@@ -112,7 +112,8 @@ class Batch:
     ``requested`` is set for ``call`` batches alone, whose ``asset`` is the native coin and whose
     ``root`` is empty. ``cancel_asked_at``: from then on only a self-transfer is signed;
     ``bump_asked_at``: an operator wants a higher bid than those signed before. ``reminded_at``:
-    when bytes of it were last handed to the network.
+    when bytes of it were last handed to the network. ``value_minor`` is what a ``single`` takes
+    from the lane's account beside the gas.
     """
 
     id: int
@@ -130,6 +131,7 @@ class Batch:
     cancel_asked_at: datetime | None = None
     bump_asked_at: datetime | None = None
     reminded_at: datetime | None = None
+    value_minor: int = 0
     attempts: tuple[Attempt, ...] = ()
     mined_ref: TxRef | None = None
     block_number: int | None = None
@@ -162,7 +164,7 @@ def sealed_call(chain: ChainPort, batch: Batch, orders: Sequence[Order]) -> Call
     call = batch_call(batch.id, batch.asset, orders)
     if len(orders) != batch.order_count or chain.batch_root(call) != batch.root:
         raise InvariantBroken(f"batch {batch.id} is not what was planned: nothing is signed")
-    return Transfer(call.payouts[0]) if batch.kind is BatchKind.SINGLE else call
+    return Transfer(batch.id, call.payouts[0]) if batch.kind is BatchKind.SINGLE else call
 
 
 def batch_call(batch_id: int, asset: Asset, orders: Sequence[Order]) -> BatchCall:

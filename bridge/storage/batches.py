@@ -31,8 +31,8 @@ _TAKE_NONCE = """
 
 _PLAN = """
     INSERT INTO batches (id, network, instance, asset, asset_scale, lane_id, nonce, status,
-                         root, order_count, planned_at, kind)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, 'planned', $8, $9, $10, $11)
+                         root, order_count, planned_at, kind, value)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, 'planned', $8, $9, $10, $11, $12)
 """
 
 _PLAN_CALL = f"""
@@ -105,11 +105,16 @@ DECIDED = frozenset({BatchStatus.FINAL, BatchStatus.REVERTED, BatchStatus.CANCEL
 def bound(batch: Batch, orders: Sequence[Change]) -> list[Change]:
     """The changes with the batch and the place in it written into their patches.
 
-    Raises :class:`~settlement.errors.InvariantBroken` when a patch names another batch, or the
-    batch counts other orders than these.
+    Raises :class:`~settlement.errors.InvariantBroken` when a patch names another batch, the batch
+    counts other orders than these, or a single carries anything but its order's coins.
     """
     if batch.order_count != len(orders):
         raise InvariantBroken(f"batch {batch.id} counts {batch.order_count}, got {len(orders)}")
+    single = batch.kind is BatchKind.SINGLE
+    if batch.value_minor != (sum(c.order.token.amount_minor for c in orders) if single else 0):
+        raise InvariantBroken(f"batch {batch.id} carries {batch.value_minor}, which nobody is owed")
+    if single and (len(orders) != 1 or orders[0].order.token.asset != batch.asset):
+        raise InvariantBroken(f"batch {batch.id} is a single of {len(orders)} orders")
     result = []
     for index, change in enumerate(orders):
         place = {"batch_id": batch.id, "batch_index": index}
@@ -225,7 +230,7 @@ async def _plan(
             _PLAN,
             *(batch.id, batch.network, instance, batch.asset.code, batch.asset.scale),
             *(lane.id, batch.nonce, batch.root, batch.order_count, batch.planned_at),
-            plain(batch.kind),
+            *(plain(batch.kind), batch.value_minor),
         )
     except asyncpg.UniqueViolationError as error:
         raise InvariantBroken(f"batch {batch.id} or nonce {batch.nonce} exists") from error

@@ -179,6 +179,7 @@ def batch_from(row: Row, attempts: Iterable[Row], requested: Row | None = None) 
         cancel_asked_at=row["cancel_asked_at"],
         bump_asked_at=row["bump_asked_at"],
         reminded_at=row["reminded_at"],
+        value_minor=int(row["value"]),
         attempts=tuple(attempt_from(attempt) for attempt in attempts),
         mined_ref=row["mined_ref"],
         block_number=row["block_number"],

@@ -16,6 +16,7 @@ from chain.evm.addresses import normalize_address
 from chain.evm.history import History
 from chain.evm.reads import Reads
 from chain.evm.receipts import unwrap
+from chain.evm.singles import cheaper_singly
 from chain.evm.sizing import batch_size
 from chain.evm.transactions import GAS_LIMIT_MAX, Requests
 from chain.network import Network
@@ -66,6 +67,7 @@ class EvmChain:
             self._swallowing,
             self.batch_root,
             lambda call: self._contract(call.asset),
+            network.native,
         )
 
     def normalize_address(self, text: str) -> str:
@@ -76,6 +78,9 @@ class EvmChain:
 
     def batch_size(self, gas: int) -> int:
         return batch_size(self._facts, gas)
+
+    async def singly(self, wallets: Sequence[str]) -> frozenset[str]:
+        return await cheaper_singly(self._rpc, wallets)
 
     async def identity(self) -> ChainIdentity:
         return await self._reads.identity()

@@ -1,16 +1,20 @@
-"""What a vault has paid, read from the chain alone: for the day when our own records are gone."""
+"""What a vault and its lanes have paid, read from the chain alone: for the day when our own records
+are gone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from eth_utils.address import to_checksum_address
 
 from chain.evm import vault
 from chain.evm.reads import Reads
+from chain.evm.singles import read_single
 from chain.rpc import RpcClient
 from settlement.errors import ChainUnknown
 from settlement.money import Asset
-from settlement.ports.chain import Fees, PaidBatch, SignedTransaction
+from settlement.ports.chain import Fees, Head, PaidBatch, SignedTransaction
 
 _BLOCKS_AT_ONCE = 2_000
 """Nodes refuse wider ranges of logs."""
@@ -42,6 +46,64 @@ class History:
             ):
                 found.append(await self._read(ref, topics))
         return found
+
+    async def paid_singles(
+        self, lane_address: str, since_block: int, refs: Sequence[str]
+    ) -> Sequence[PaidBatch]:
+        """By block. A transfer leaves no log, so the blocks in which the lane's nonce rose are
+        found by halving; a quorum agrees on these nonces, and none may be left unexplained. Needs
+        endpoints that keep the state of blocks so old.
+
+        Raises kinds of :class:`~settlement.errors.ChainError`.
+        """
+        head = await self._reads.head()
+        found = {i.ref: i for i in await self._reads.inclusions(list(refs), complete=True)}
+        sent = [await self._rpc.call("eth_getTransactionByHash", ref) for ref in found]
+        for number in await self._rises(lane_address, min(since_block, head.final_number), head):
+            block = await self._rpc.call("eth_getBlockByNumber", hex(number), True)
+            mine = [t for t in block["transactions"] if t["from"].lower() == lane_address.lower()]
+            nonces = [await self._reads.nonce(lane_address, n) for n in (number - 1, number)]
+            if len(mine) != nonces[1] - nonces[0]:
+                raise ChainUnknown(f"block {number} does not show all of {lane_address}")
+            sent += [t for t in mine if t["hash"] not in found]
+        paid = [await self._single(transaction, lane_address) for transaction in sent]
+        return sorted(filter(None, paid), key=lambda p: p.inclusion.block_number)
+
+    async def _rises(self, lane_address: str, since: int, head: Head) -> list[int]:
+        """Blocks after ``since``, up to the final one, that have a transaction of the lane's."""
+        nonce = partial(self._reads.nonce, lane_address)
+        open_ = [(since, await nonce(since), head.final_number, await nonce(head.final_number))]
+        rises = []
+        while open_:
+            low, before, high, after = open_.pop()
+            if before == after:
+                continue
+            if high - low == 1:
+                rises.append(high)
+                continue
+            middle = (low + high) // 2
+            at = await nonce(middle)
+            open_ += [(low, before, middle, at), (middle, at, high, after)]
+        return sorted(rises)
+
+    async def _single(self, transaction: Mapping[str, Any], lane_address: str) -> PaidBatch | None:
+        single = read_single(transaction)
+        if single is None or transaction["to"].lower() == self._vault.lower():
+            return None
+        ref = str(transaction["hash"])
+        [inclusion] = await self._reads.inclusions([ref], complete=True)
+        if not inclusion.executed:
+            return None
+        return PaidBatch(
+            batch_id=single.batch_id,
+            root=single.root,
+            asset=self._assets[vault.NATIVE],
+            lane_address=lane_address,
+            transaction=_signed(ref, transaction),
+            inclusion=replace(inclusion, paid_minor=single.value_wei),
+            rows=((str(to_checksum_address(single.wallet)), single.value_wei),),
+            single=True,
+        )
 
     async def _read(self, ref: str, topics: Sequence[str]) -> PaidBatch:
         inclusions = await self._reads.inclusions([ref], complete=False)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chain.evm import vault
+from chain.evm.singles import memo
 from settlement.errors import InvariantBroken
-from settlement.money import ceil_div
+from settlement.money import Asset, ceil_div
 from settlement.ports.chain import BatchCall, Call, ContractCall, SelfTransfer, Transfer
 
 GAS_LIMIT_MAX = 16_777_216
@@ -47,20 +48,21 @@ class Requests:
         swallowing: frozenset[str],
         root: Callable[[BatchCall], str],
         token: Callable[[BatchCall], str],
+        native: Asset,
     ) -> None:
         self._vault = vault_address
         self._swallowing = swallowing
         self._root = root
         self._token = token
+        self._native = native
 
     def build(self, lane_address: str, call: Call) -> Request:
         """Raises :class:`~settlement.errors.InvariantBroken` for a payout to a contract of ours."""
         match call:
             case BatchCall():
                 return self._batch(call)
-            case Transfer(payout):
-                self._refuse_swallowing(payout.order_id, payout.wallet)
-                return Request(payout.wallet, payout.amount_minor)
+            case Transfer():
+                return self._single(call)
             case ContractCall(to, data, value_minor):
                 return Request(to, value_minor, data)
             case SelfTransfer():
@@ -73,6 +75,12 @@ class Requests:
             call.batch_id, self._root(call), self._token(call), call.payouts
         )
         return Request(self._vault, data=data, spare_gas=GAS_TO_SKIP)
+
+    def _single(self, call: Transfer) -> Request:
+        payout = call.payout
+        self._refuse_swallowing(payout.order_id, payout.wallet)
+        root = self._root(BatchCall(call.batch_id, self._native, (payout,)))
+        return Request(payout.wallet, payout.amount_minor, memo(call.batch_id, root))
 
     def _refuse_swallowing(self, order_id: str, wallet: str) -> None:
         if wallet in self._swallowing:

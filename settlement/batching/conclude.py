@@ -66,7 +66,10 @@ def conclude(
         replace(_settle(order, order.batch_index in inclusion.skipped, now), epoch=None)
         for order in orders
     )
-    return BatchChange(batch, BatchStatus.FINAL, {}, settled, gas)
+    advanced: tuple[Booking, ...] = ()
+    if batch.kind is BatchKind.SINGLE:
+        advanced = (journal.advanced(Money(batch.value_minor, chain.native)),)
+    return BatchChange(batch, BatchStatus.FINAL, {}, settled, (*gas, *advanced))
 
 
 def _settle(order: Order, skipped: bool, now: datetime) -> Change:

@@ -12,19 +12,25 @@ from settlement.ports.chain import ChainPort, Fees
 
 
 def committed_wei(batches: Iterable[Batch]) -> int:
-    """The most that the open batches may still take from the account, as far as they are signed."""
-    pending = (batch for batch in batches if batch.status is not BatchStatus.MINED)
-    return sum(_bid_wei(batch) for batch in pending if batch.attempts)
+    """The most that the open batches may still take from the account: what they carry, and gas as
+    far as they are signed."""
+    return sum(_bid_wei(batch) for batch in batches if batch.status is not BatchStatus.MINED)
 
 
 def _bid_wei(batch: Batch) -> int:
+    carried = batch.value_minor if batch.requested is None else batch.requested.call.value_minor
+    if not batch.attempts:
+        return carried
     transaction = newest(batch).transaction
-    carried = 0 if batch.requested is None else batch.requested.call.value_minor
     return transaction.gas_limit * transaction.fees.max_fee_wei + carried
 
 
 async def affordable(ports: Ports, chain: ChainPort, lane: Lane, fees: Fees) -> int:
     """How many payouts the lane's next batch can pay the gas for; 0: not even one."""
+    return chain.batch_size(await spare_wei(ports, chain, lane) // max(fees.max_fee_wei, 1))
+
+
+async def spare_wei(ports: Ports, chain: ChainPort, lane: Lane) -> int:
+    """What the lane's account holds beyond what is on its way; negative when it was drained."""
     balance = await chain.balance(chain.native, lane.address)
-    left = balance - committed_wei(await ports.store.open_batches(lane))
-    return chain.batch_size(left // max(fees.max_fee_wei, 1))
+    return balance - committed_wei(await ports.store.open_batches(lane))

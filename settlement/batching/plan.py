@@ -10,8 +10,10 @@ from datetime import datetime
 
 from settlement.batch import Batch, BatchKind, BatchStatus, Lane, RequestedCall, batch_call
 from settlement.batching.anchor import check_anchor
+from settlement.batching.bind import bind
 from settlement.batching.funds import affordable
 from settlement.batching.nonces import reconcile
+from settlement.batching.singles import choose_singles
 from settlement.errors import (
     ChainError,
     ChainLimited,
@@ -19,17 +21,16 @@ from settlement.errors import (
     ChainRefused,
     InvariantBroken,
     ScreeningUnavailable,
-    StaleLease,
     TidegateError,
 )
 from settlement.events import HELD, RELEASED, Event
 from settlement.money import Asset
-from settlement.order import HoldReason, Order, Status
+from settlement.order import HoldReason, Order
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort
 from settlement.schedule import SendNow, Wait, after, blocks_left, decide, poll_at, retry_at
 from settlement.screening import all_screened, is_vetoed
-from settlement.transitions import Change, move, stay
+from settlement.transitions import Change, stay
 
 
 async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
@@ -63,7 +64,7 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
     payable = await _without_vetoed(ports, lane.network, waiting[:room])
     for asset, orders in _by_asset(payable).items():
         if lane.next_nonce < end:
-            lane = await _plan(ports, chain, lane, asset, orders)
+            lane = await _plan(ports, chain, lane, asset, orders, end)
         else:
             await ports.store.apply_many([stay(order, now) for order in orders])
     return lane, len(waiting) + len(calls)
@@ -186,9 +187,10 @@ def _by_asset(orders: Sequence[Order]) -> dict[Asset, list[Order]]:
 
 
 async def _plan(
-    ports: Ports, chain: ChainPort, lane: Lane, asset: Asset, orders: list[Order]
+    ports: Ports, chain: ChainPort, lane: Lane, asset: Asset, orders: list[Order], end: int
 ) -> Lane:
-    """Bind the orders to a new batch if this is the moment; returns the lane as it then is."""
+    """Bind the orders to new batches, with nonces below ``end``, if this is the moment; returns the
+    lane as it then is. What the vault would not pay now, no lane pays singly."""
     verdict = await _moment(ports, chain, lane, orders)
     if isinstance(verdict, SendNow):
         verdict, orders = await _preflight(ports, chain, lane, asset, orders)
@@ -196,37 +198,16 @@ async def _plan(
     if isinstance(verdict, Wait):
         await ports.store.apply_many([_hold(o, verdict.hold, verdict.until) for o in orders])
         return lane
-    batch_id = await ports.store.new_batch_id()
-    call = batch_call(batch_id, asset, orders)
-    batch = Batch(
-        id=batch_id,
-        network=lane.network,
-        asset=asset,
-        lane_id=lane.id,
-        lane_address=lane.address,
-        nonce=lane.next_nonce,
-        status=BatchStatus.PLANNED,
-        root=chain.batch_root(call),
-        order_count=len(orders),
-        planned_at=now,
-    )
-    try:
-        await ports.store.plan(lane, batch, [_bind(o, batch, i) for i, o in enumerate(orders)])
-    except StaleLease as error:
-        # One of them moved meanwhile (a refund, a hold): the others come again in a moment.
-        ports.log.warning("plan_dropped", network=lane.network, error=str(error))
-        soon = retry_at(now, 0, ports.policy)
-        await ports.store.apply_many([stay(order, soon) for order in orders])
-        return lane
-    return replace(lane, next_nonce=lane.next_nonce + 1)
-
-
-def _bind(order: Order, batch: Batch, index: int) -> Change:
-    patch = {"batch_id": batch.id, "batch_index": index}
-    if order.status is Status.CAPTURED:
-        return move(order, Status.SUBMITTED, batch.planned_at, patch=patch)
-    # Its earlier batch ended without paying it; the public status does not go backwards.
-    return stay(order, batch.planned_at, patch={**patch, "hold_reason": HoldReason.NONE})
+    singles = await choose_singles(ports, chain, lane, orders) if asset == chain.native else []
+    together = [order for order in orders if order not in singles]
+    if together:
+        lane = await bind(ports, chain, lane, asset, together)
+    for order in singles:
+        if lane.next_nonce < end:
+            lane = await bind(ports, chain, lane, asset, [order], BatchKind.SINGLE)
+        else:
+            await ports.store.apply_many([stay(order, now)])
+    return lane
 
 
 async def _moment(

@@ -13,6 +13,7 @@ refund_returned       the bank sent a refund back: we owe it again
 refunded_outside      money went back although the tokens had left: our loss
 loss_returned         such a refund came back
 gas_spent             what a batch really paid for gas
+advanced              a lane's own coins paid an order; the vault's are the platform's instead
 treasury_funded       inventory or gas money arrived
 chain_replaced        inventory of a chain instance that is gone
 escrow_funded         a purse was filled: held for payer and payee, beside our own books
@@ -118,6 +119,13 @@ def gas_spent(spent: Money) -> Booking:
     return Booking(
         "gas_spent", (Entry(Account.GAS, Account.HOT_WALLET, spent.asset, spent.amount_minor),)
     )
+
+
+def advanced(paid: Money) -> Booking:
+    """The order's own bookings take its coins out of the vault, where they still lie: they are the
+    platform's now, in exchange for those that its hot wallet sent."""
+    swap = Entry(Account.VAULT, Account.HOT_WALLET, paid.asset, paid.amount_minor)
+    return Booking("advanced", (swap,))
 
 
 def treasury_funded(amount: Money, into: Account) -> Booking:

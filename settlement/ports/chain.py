@@ -34,9 +34,10 @@ class BatchCall:
 class Transfer:
     """Native coin from the lane's own account to one order's wallet, outside the vault.
 
-    A fresh account costs 21,000 gas this way and 35,000 in a batch, so such orders leave singly.
+    It carries the batch's id and root as a memo, so that it says by itself which order it paid.
     """
 
+    batch_id: int
     payout: Payout
 
 
@@ -108,7 +109,8 @@ class Inclusion:
 
 @dataclass(frozen=True, slots=True)
 class PaidBatch:
-    """A batch that the vault paid in a final block, as read from the chain alone.
+    """A batch that was paid in a final block, as read from the chain alone: by the vault, or
+    (``single``) by a transfer of the lane's.
 
     ``rows`` are wallet (normal form) and amount of each payout, in the batch's order; ``raw`` the
     signed bytes, empty where the node no longer gives them.
@@ -121,6 +123,7 @@ class PaidBatch:
     transaction: SignedTransaction
     inclusion: Inclusion
     rows: tuple[tuple[str, int], ...]
+    single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,12 @@ class ChainPort(Protocol):
 
     def batch_size(self, gas: int) -> int:
         """How many payouts a batch with that much gas can make; at most ``max_batch``."""
+        ...
+
+    async def singly(self, wallets: Sequence[str]) -> frozenset[str]:
+        """Those of ``wallets`` to which native coin costs less by a :class:`Transfer` each than in
+        one batch. Never one with code: what refuses coins is judged by the vault.
+        """
         ...
 
     async def identity(self) -> ChainIdentity: ...
@@ -222,4 +231,12 @@ class ChainHistory(Protocol):
 
     async def paid_batches(self, since_block: int = 0) -> Sequence[PaidBatch]:
         """Every batch that the vault paid in final blocks from ``since_block`` on, by block."""
+        ...
+
+    async def paid_singles(
+        self, lane_address: str, since_block: int, refs: Sequence[TxRef]
+    ) -> Sequence[PaidBatch]:
+        """Every transfer to an order that the lane made in final blocks after ``since_block``, and
+        those of ``refs`` whenever they were made.
+        """
         ...

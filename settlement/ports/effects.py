@@ -95,6 +95,7 @@ READS: frozenset[str] = frozenset(
         "chain.normalize_address",
         "chain.batch_root",
         "chain.batch_size",
+        "chain.singly",
         "chain.identity",
         "chain.head",
         "chain.block_hash",

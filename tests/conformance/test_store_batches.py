@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from settlement.batch import Batch, BatchStatus, Lane
+from settlement.batch import Batch, BatchKind, BatchStatus, Lane
 from settlement.errors import InvariantBroken, StaleLease
 from settlement.ledger import journal
 from settlement.ledger.accounts import PLATFORM, Account
@@ -301,3 +301,32 @@ async def test_batch_ids_are_never_given_twice(scene: Scene) -> None:
     """The id is the on-chain replay guard."""
     ids = await asyncio.gather(*(scene.store.new_batch_id() for _ in range(20)))
     assert len(set(ids)) == 20
+
+
+async def test_a_single_that_carries_anything_but_its_orders_coins_is_our_bug(
+    scene: Scene,
+) -> None:
+    """What leaves the lane's account is what one order is owed."""
+    lane = await scene.lane()
+    coins = [await scene.captured(token=Money(7 * 10**18, ETH)) for _ in range(2)]
+    dollars = await scene.captured()
+    owed = dollars.token.amount_minor
+    for orders, value, kind in (
+        (coins[:1], 1, BatchKind.SINGLE),
+        (coins, 14 * 10**18, BatchKind.SINGLE),
+        ([dollars], owed, BatchKind.SINGLE),
+        (coins[:1], 7 * 10**18, BatchKind.PAYOUT),
+    ):
+        batch = await scene.batch(lane, orders, asset=ETH, kind=kind, value_minor=value)
+        with pytest.raises(InvariantBroken):
+            await scene.store.plan(lane, batch, [submit(order) for order in orders])
+
+
+async def test_a_single_comes_back_with_what_it_carries(scene: Scene) -> None:
+    """Lanes set it aside."""
+    lane = await scene.lane()
+    order = await scene.captured(token=Money(7 * 10**18, ETH))
+    single = {"asset": ETH, "kind": BatchKind.SINGLE, "value_minor": 7 * 10**18}
+    await scene.store.plan(lane, await scene.batch(lane, [order], **single), [submit(order)])
+    [stored] = await scene.store.open_batches(lane)
+    assert (stored.asset, stored.kind, stored.value_minor) == tuple(single.values())

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from chain.simulated import VAULT
-from settlement.batch import OPEN
+from settlement.batch import OPEN, BatchKind
 from settlement.batching.lease import under_lease
 from settlement.errors import NetworkStopped
 from settlement.order import FINAL, Order, Status
@@ -59,6 +59,24 @@ async def _captured(lanes: int = 1, orders: int = 3, **changes: Any) -> Engine:
     for _ in range(orders):
         await engine.order()
     return engine
+
+
+async def _coins() -> Engine:
+    engine = await _captured(1, 1)
+    for _ in range(3):
+        await engine.coins()
+    return engine
+
+
+async def _coins_refused(engine: Engine, ports: Ports) -> None:
+    """One recipient refuses once its transfer is signed, one transfer is called back."""
+    await advance(ports)
+    singles = [batch for batch in engine.batches() if batch.kind is BatchKind.SINGLE]
+    for order in await engine.store.in_batch(singles[0].id) if singles else []:
+        engine.chain.refusing.add(order.wallet)
+    if len(singles) > 1:
+        await engine.store.ask(singles[1].id, engine.clock.now(), cancel=True)
+    await rounds(engine, ports, 12)
 
 
 async def _accepted(pays: bool, named: bool = False) -> Engine:
@@ -230,6 +248,7 @@ STORIES = (
     Story("a listed wallet is refused", lambda: _accepted(True, named=True), rounds),
     Story("two lanes pay many orders", lambda: _captured(2, 12), rounds),
     Story("a recipient is refused", _captured, _refused),
+    Story("coins leave singly", _coins, _coins_refused),
     Story("a batch is outbid", _captured, _outbid),
     Story("a batch is called back", _captured, _called_back),
     Story("a batch is reorganised away", _captured, _reorganised),

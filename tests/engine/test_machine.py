@@ -37,7 +37,7 @@ POLICY = Policy(
 )
 ASKED = (
     *("head", "nonce", "block_hash", "inclusions", "batch_recorded", "balance"),
-    *("fees", "preflight", "sign", "send"),
+    *("singly", "fees", "preflight", "sign", "send"),
 )
 TROUBLES = ("silent", "lost answer", "forgets")
 
@@ -66,16 +66,17 @@ class Deployment(RuleBasedStateMachine):
     def begin(self) -> None:
         self.engine = self.run(an_engine(2, policy=POLICY, max_batch=3, final_depth=3))
         self.workers = [self.engine.ports, self.engine.another_worker()]
-        for _ in range(4):
+        for _ in range(2):
             self.run(self.engine.order())
+            self.run(self.engine.coins())
 
     # People ---------------------------------------------------------------------------------
 
-    @rule(count=st.integers(1, 5))
-    def customers_pay(self, count: int) -> None:
+    @rule(count=st.integers(1, 5), coins=st.booleans())
+    def customers_pay(self, count: int, coins: bool) -> None:
         if len(self.engine.orders) < 25:
             for _ in range(count):
-                self.run(self.engine.order())
+                self.run(self.engine.coins() if coins else self.engine.order())
 
     @rule(which=st.integers(0, 30), cancel=st.booleans())
     def an_operator_asks(self, which: int, cancel: bool) -> None:
@@ -262,6 +263,7 @@ class Deployment(RuleBasedStateMachine):
         assert {batch.status for batch in engine.batches()} <= {*BatchStatus} - OPEN
         held = await engine.store.totals(Account.VAULT, DUSD)
         assert held == engine.chain.state.tokens.get(VAULT, 0)
+        await engine.check_coins()
 
     async def _heal(self) -> None:
         engine = self.engine

@@ -21,6 +21,7 @@ from settlement.transitions import Change, move
 
 USD = Asset("USD", 2)
 DUSD = Asset("DUSD", 6, "local")
+ETH = Asset("ETH", 18, "local")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WALLET = "0x00000000000000000000000000000000000000a1"
 AMPLE = Limits(100, 10**15, 10**16)
@@ -78,8 +79,8 @@ class Scene:
         return AcceptOrder(**(values | changes))
 
     async def order(self, *, now: datetime = NOW, **changes: Any) -> Order:
-        """An accepted order; ``gross_minor`` and ``customer`` may be given."""
-        gross = {name: changes.pop(name) for name in ("gross_minor",) if name in changes}
+        """An accepted order; ``gross_minor``, ``token`` and ``customer`` may be given."""
+        gross = {name: changes.pop(name) for name in ("gross_minor", "token") if name in changes}
         quote = await self.saved_quote(expires_at=now + timedelta(seconds=900), **gross)
         accepted: Order = await self.store.accept(self.command(quote, **changes), AMPLE, key(), now)
         return accepted
@@ -90,15 +91,17 @@ class Scene:
         stored: Order = await self.store.get(change.order.id)
         return stored
 
-    async def fund(self, amount_minor: int, key_name: str | None = None) -> None:
+    async def fund(
+        self, amount_minor: int, key_name: str | None = None, asset: Asset = DUSD
+    ) -> None:
         """Put tokens into the tenant's vault inventory."""
-        booking = journal.treasury_funded(Money(amount_minor, DUSD), Account.VAULT)
+        booking = journal.treasury_funded(Money(amount_minor, asset), Account.VAULT)
         assert await self.store.book(self.tenant, key_name or new_id("fund"), booking, NOW)
 
     async def captured(self, **changes: Any) -> Order:
         """An order whose money is captured and whose tokens are reserved."""
         order = await self.order(**changes)
-        await self.fund(order.token.amount_minor)
+        await self.fund(order.token.amount_minor, asset=order.token.asset)
         steps = (
             (Status.AUTHORIZED, (journal.authorized,), {"payment_intent_id": new_id("pi")}),
             (Status.CLEARED, (), {}),

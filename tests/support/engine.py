@@ -10,16 +10,18 @@ from chain.simulated import VAULT, SimulatedChain
 from settlement.batch import Batch
 from settlement.errors import PaymentRefused
 from settlement.ids import new_id
-from settlement.ledger.accounts import PLATFORM
+from settlement.ledger.accounts import PLATFORM, Account
+from settlement.money import Money
 from settlement.order import Order, Status
 from settlement.pipeline import settle
 from settlement.ports.bundle import Ports
 from settlement.ports.payment import Intent, IntentStatus, ProviderEvent, Refund, RefundStatus
 from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 from settlement.schedule import Policy
-from tests.support.builders import NOW, Scene
+from tests.support.builders import ETH, NOW, Scene
 
 RICH_WEI = 10**18
+COINS_WEI = 3 * 10**16
 
 
 class HandClock:
@@ -194,6 +196,14 @@ class Engine:
         self.orders[order.id] = order
         return order
 
+    async def coins(self, amount_wei: int = COINS_WEI) -> Order:
+        """A captured order of native coin, to a wallet that nobody has used."""
+        wallet = f"0x{len(self.orders) + 1:040x}"
+        order = await self.scene.captured(wallet=wallet, token=Money(amount_wei, ETH))
+        self.chain.give(VAULT, coins=amount_wei)
+        self.orders[order.id] = order
+        return order
+
     async def now(self, order: Order) -> Order:
         stored = await self.store.get(order.id)
         assert stored is not None
@@ -225,8 +235,9 @@ class Engine:
         raise AssertionError([(o.id, o.status, o.hold_reason) for o in stored])
 
     def paid(self, order: Order) -> int:
-        """Tokens that the order's wallet holds on the chain."""
-        return self.chain.state.tokens.get(order.wallet, 0)
+        """What the order's wallet holds on the chain of what was bought."""
+        state = self.chain.state
+        return (state.coins if order.token.asset == ETH else state.tokens).get(order.wallet, 0)
 
     async def check(self) -> None:
         """Everybody got exactly what is owed or nothing; the books balance and equal the chain."""
@@ -242,6 +253,13 @@ class Engine:
                 net += row.debits_pending - row.credits_pending
                 totals[row.asset.id] = totals.get(row.asset.id, 0) + net
         assert not any(totals.values()), totals
+
+    async def check_coins(self) -> None:
+        """Vault and lanes hold the native coin that the books say, once nothing is on its way."""
+        coins, lanes = self.chain.state.coins, await self.store.lanes("local")
+        assert await self.store.totals(Account.VAULT, ETH) == coins.get(VAULT, 0)
+        spent = sum(coins[row.lane.address] - self.chain.given[row.lane.address] for row in lanes)
+        assert await self.store.totals(Account.HOT_WALLET, ETH) == spent
 
 
 async def an_engine(lanes: int = 1, *, policy: Policy | None = None, **chain: Any) -> Engine:

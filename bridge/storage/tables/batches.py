@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Sequence, text
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import ForeignKey, Index, LargeBinary, Sequence, text
 from sqlmodel import Field, SQLModel
 
 from bridge.storage.conditions import CALL_WAITS, IS_OPEN
@@ -73,6 +73,10 @@ class Batch(SQLModel, table=True):
     __table_args__ = (
         one_of("status", BatchStatus, "batches_status"),
         one_of("kind", BatchKind, "batches_kind"),
+        CheckConstraint(
+            "CASE kind WHEN 'single' THEN value > 0 AND order_count = 1 ELSE value = 0 END",
+            name="batches_single",
+        ),
         Index(
             "batches_one_per_nonce",
             "network",
@@ -109,6 +113,7 @@ class Batch(SQLModel, table=True):
     cancel_asked_at: datetime | None = moment(null=True)
     bump_asked_at: datetime | None = moment(null=True)
     reminded_at: datetime | None = moment(null=True)
+    value: int = amount(default="0")
 
 
 class ContractCall(SQLModel, table=True):

@@ -1,0 +1,18 @@
+"""What a single takes from its lane beside the gas."""
+
+from pathlib import Path
+
+from bridge.storage.migrations.scripts import run
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    run(Path(__file__).with_suffix(".up.sql"))
+
+
+def downgrade() -> None:
+    run(Path(__file__).with_suffix(".down.sql"))
