@@ -223,7 +223,8 @@ async def test_a_replaced_chain_takes_its_receipts_with_it(
 async def test_a_plain_transfer_proves_no_order(api: Api, settler: Settler) -> None:
     """It names none: the answer says which transaction it was, and gives no receipt."""
     order = await settler.captured(api)
-    batch = await settler.settle([order], kind=BatchKind.SINGLE)
+    carried = order.token.amount_minor
+    batch = await settler.settle([order], kind=BatchKind.SINGLE, value_minor=carried)
     problem = is_problem(await api.get(f"/v1/receipts/{order.id}"), 409, "receipt_not_provable")
     assert str(batch.mined_ref) in problem["detail"]
 
