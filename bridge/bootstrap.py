@@ -62,7 +62,7 @@ async def open_ports(
         yield Ports(
             store=store,
             payment=open_payments(settings),
-            screening=ListScreener(list_paths(settings)),
+            screening=open_screening(settings, store),
             chains=chains,
             gas=StaticGas(networks),
             clock=SystemClock(),
@@ -206,11 +206,15 @@ def deployments_path(settings: Settings) -> Path:
     return Path(settings.deployments or Path(settings.state_dir) / "deployments.json")
 
 
+def open_screening(settings: Settings, store: PostgresStore) -> ListScreener:
+    """Lists from files and from the database; with neither, nobody is cleared."""
+    queries = Queries(store.pool)
+    return ListScreener(list_paths(settings), queries, queries)
+
+
 def list_paths(settings: Settings) -> list[Path]:
-    """The configured address lists, or the demo's. Raises :class:`SettingsError` in live mode."""
-    if settings.mode == "live" and not settings.address_lists:
-        raise SettingsError("TIDEGATE_ADDRESS_LISTS: live mode needs real sanctions lists")
-    if settings.address_lists:
+    """The configured address lists, or the demo's; in live mode never that one."""
+    if settings.address_lists or settings.mode == "live":
         return [Path(text) for text in settings.address_lists]
     demo = resources.files("compliance_graph") / "artifacts" / "demo_sanctions.csv"
     return [Path(str(demo))]

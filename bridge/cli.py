@@ -22,6 +22,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "keys": ("bridge.console.keys", "API keys: create, list, revoke."),
     "treasury": ("bridge.console.treasury", "Inventory and gas money: status, fund, adopt."),
     "inbox": ("bridge.console.operations", "Provider events that were given up: list, replay."),
+    "lists": ("bridge.console.lists", "Address lists: import, refresh, show."),
     "networks": ("bridge.console.networks", "Chains and lanes: list, pause, resume, start."),
     "settlement": (
         "bridge.console.settlement",

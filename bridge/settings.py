@@ -267,8 +267,16 @@ class Settings:
         "TIDEGATE_ADDRESS_LISTS",
         _words,
         "",
-        "Address lists (CSV: asset, address, action) with a veto, comma-separated; empty: a demo "
-        "list of invented addresses, refused in live mode.",
+        "Address lists (CSV: asset, address, action) with a veto, comma-separated, beside those "
+        "that `tidegate lists` keeps; empty: a demo list of invented addresses, none in live mode.",
+        "list",
+    )
+    list_urls: Mapping[str, str] = _var(
+        "TIDEGATE_LIST_URLS",
+        _pairs,
+        "",
+        "Where `tidegate lists refresh NAME` reads a list, `NAME=URL`, comma-separated; the "
+        "Treasury's is given in `docs/screening.md`.",
         "list",
     )
 

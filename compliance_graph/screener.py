@@ -1,55 +1,88 @@
-"""The only door: implements ``settlement.ports.screening``.
-
-Lists are read again as soon as a file changes, so that an address that is listed between the
-authorisation and the capture is caught by the second look.
-"""
+"""The only door: implements ``settlement.ports.screening``."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from compliance_graph.lists import Action, AddressLists, Listing, read_lists
-from settlement.errors import ScreeningUnavailable
+from compliance_graph.lists import ListBook, Lists
+from compliance_graph.lists.addresses import lookup_form
+from compliance_graph.lists.book import is_vetoed
+from compliance_graph.lists.lookalike import Ends
+from settlement.ids import TenantId
+from settlement.ports.clock import Clock, SystemClock
+from settlement.ports.lists import Action, Listing, ListSource, WalletHistory
 from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 
 
 class ListScreener:
     """Judges wallets by address lists alone."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        if not paths:
-            raise ScreeningUnavailable("no address list is configured; nobody could be cleared")
-        self._paths = tuple(paths)
-        self._stamp: tuple[tuple[int, int], ...] = ()
-        self._lists: AddressLists | None = None
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        source: ListSource | None = None,
+        history: WalletHistory | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._lists = Lists(paths, source)
+        self._history = history
+        self._clock = clock or SystemClock()
 
     async def screen(self, subject: Subject) -> Verdict:
-        lists = self._current()
-        found = lists.of(subject.wallet)
-        reasons = tuple(_reason(listing) for listing in found)
-        return Verdict(_outcome(found), reasons, dict(lists.versions))
+        book, now = await self._lists.book(), self._clock.now()
+        found = book.of(subject.network, subject.wallet, now, subject.tenant_id)
+        doubts = await self._doubts(book, subject)
+        outcome, reasons = judge(found, doubts)
+        return Verdict(outcome, reasons, book.versions(subject.tenant_id))
 
-    async def vetoed(self, network: str, wallets: Sequence[str]) -> frozenset[str]:  # noqa: ARG002
-        lists = self._current()
-        return frozenset(w for w in wallets if _outcome(lists.of(w)) is Outcome.BLOCK)
+    async def _doubts(self, book: ListBook, subject: Subject) -> tuple[Reason, ...]:
+        """Whom the address could be mistaken for. One that was paid before is nobody's double."""
+        used: Sequence[str] = ()
+        if self._history is not None and subject.customer is not None:
+            used = await self._history.used_wallets(subject.tenant_id, subject.customer)
+        known = [lookup_form(wallet) for wallet in used]
+        address = lookup_form(subject.wallet)
+        if address in known:
+            return ()
+        doubles = {
+            "lookalike.listed": book.resembled(address),
+            "lookalike.used": Ends(known).resembled(address),
+        }
+        return tuple(
+            Reason(code, f"could be mistaken for {other}")
+            for code, others in doubles.items()
+            for other in others
+        )
 
-    def _current(self) -> AddressLists:
-        try:
-            stats = [path.stat() for path in self._paths]
-        except OSError as error:
-            raise ScreeningUnavailable(f"a list is missing: {error}") from error
-        stamp = tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
-        if self._lists is None or stamp != self._stamp:
-            self._lists, self._stamp = read_lists(self._paths), stamp
-        return self._lists
+    async def vetoed(
+        self, network: str, wallets: Sequence[str], tenant_id: TenantId
+    ) -> frozenset[str]:
+        book, now = await self._lists.book(), self._clock.now()
+        return frozenset(w for w in wallets if is_vetoed(book.of(network, w, now, tenant_id)))
 
 
-def _outcome(found: Sequence[Listing]) -> Outcome:
-    actions = {listing.action for listing in found}
-    if Action.BLOCK in actions:
-        return Outcome.BLOCK
-    return Outcome.REVIEW if actions else Outcome.CLEAR
+def judge(found: Sequence[Listing], doubts: Sequence[Reason]) -> tuple[Outcome, tuple[Reason, ...]]:
+    """A veto counts before all; whoever is allowed is spared the rest."""
+    by_action = {
+        action: tuple(_reason(listing) for listing in found if listing.action is action)
+        for action in Action
+    }
+    if by_action[Action.BLOCK]:
+        return Outcome.BLOCK, by_action[Action.BLOCK]
+    if by_action[Action.ALLOW]:
+        return Outcome.CLEAR, by_action[Action.ALLOW]
+    asked = (*by_action[Action.REVIEW], *doubts)
+    return (Outcome.REVIEW, asked) if asked else (Outcome.CLEAR, ())
+
+
+_VERBS = {
+    Action.BLOCK: "names",
+    Action.REVIEW: "asks for a review of",
+    Action.ALLOW: "allows",
+    Action.LABEL: "knows",
+}
 
 
 def _reason(listing: Listing) -> Reason:
-    verb = "names" if listing.action is Action.BLOCK else "asks for a review of"
-    return Reason(f"list.{listing.source}", f"the list {listing.source} {verb} this address")
+    who = f" ({listing.name})" if listing.name else ""
+    text = f"the list {listing.source} {_VERBS[listing.action]} this address{who}"
+    return Reason(f"list.{listing.source}", text)

@@ -3,9 +3,11 @@
 The port judges one address at a time, so that every screener judges all of them alike.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from settlement.ids import OrderId, TenantId
 from settlement.order import Order
 from settlement.ports.screening import Outcome, Reason, ScreeningPort, Subject, Verdict
 
@@ -60,11 +62,17 @@ def worst(order: Order, verdicts: Mapping[str, Verdict]) -> Verdict:
     )
 
 
-def is_vetoed(order: Order, vetoed: frozenset[str]) -> bool:
-    """Whether a list names any of the order's addresses."""
-    return not vetoed.isdisjoint(order.screened)
+async def vetoed_orders(screening: ScreeningPort, orders: Sequence[Order]) -> frozenset[OrderId]:
+    """The orders of which a list names an address by now.
 
-
-def all_screened(orders: Sequence[Order]) -> list[str]:
-    """Every address of ``orders``, for one look at the lists."""
-    return [address for order in orders for address in order.screened]
+    Raises :class:`~settlement.errors.ScreeningUnavailable`.
+    """
+    books: dict[tuple[TenantId, str], list[Order]] = defaultdict(list)
+    for order in orders:
+        books[order.tenant_id, order.network].append(order)
+    found: set[OrderId] = set()
+    for (tenant_id, network), members in books.items():
+        addresses = [address for order in members for address in order.screened]
+        named = await screening.vetoed(network, addresses, tenant_id)
+        found.update(order.id for order in members if not named.isdisjoint(order.screened))
+    return frozenset(found)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bridge.storage.actions import ActionQueries
+from bridge.storage.lists import ListQueries
 from bridge.storage.operations import OperationQueries
 from bridge.storage.operators import OperatorQueries
 from bridge.storage.reads import ReadQueries
@@ -11,7 +12,13 @@ from bridge.storage.tenants import TenantQueries
 
 
 class Queries(
-    ReadQueries, ReceiptQueries, TenantQueries, OperationQueries, OperatorQueries, ActionQueries
+    ReadQueries,
+    ReceiptQueries,
+    TenantQueries,
+    OperationQueries,
+    OperatorQueries,
+    ActionQueries,
+    ListQueries,
 ):
     """Takes the pool of a :class:`~bridge.storage.store.PostgresStore` (``store.pool``)."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from settlement.batch import Batch, BatchStatus
@@ -12,6 +12,7 @@ from settlement.ledger.entry import EntryState
 from settlement.limits import Limits
 from settlement.money import Asset
 from settlement.order import HoldReason
+from settlement.ports.lists import Entry
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.screening import Subject, Verdict
 from settlement.ports.store import LaneState, NetworkState
@@ -190,6 +191,33 @@ class DeadLetter:
     attempts: int
     error: str | None
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntryRecord:
+    """One entry with the versions that named it first and no longer."""
+
+    id: int
+    entry: Entry
+    added_in: int
+    removed_in: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListVersionRecord:
+    """One version of a list: what it changed, and who took it over."""
+
+    list: str
+    version: int
+    digest: str
+    format: str
+    published_on: date | None
+    entries: int
+    added: int
+    removed: int
+    unreadable: int
+    actor: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

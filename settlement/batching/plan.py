@@ -29,7 +29,7 @@ from settlement.order import HoldReason, Order
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort
 from settlement.schedule import SendNow, Wait, after, blocks_left, decide, poll_at, retry_at
-from settlement.screening import all_screened, is_vetoed
+from settlement.screening import vetoed_orders
 from settlement.transitions import Change, stay
 
 
@@ -61,7 +61,7 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
         if lane.next_nonce < end:
             lane = await _plan_call(ports, chain, lane, call)
     await ports.store.apply_many([stay(order, now) for order in waiting[room:]])
-    payable = await _without_vetoed(ports, lane.network, waiting[:room])
+    payable = await _without_vetoed(ports, waiting[:room])
     for asset, orders in _by_asset(payable).items():
         if lane.next_nonce < end:
             lane = await _plan(ports, chain, lane, asset, orders, end)
@@ -154,20 +154,20 @@ async def _plan_call(ports: Ports, chain: ChainPort, lane: Lane, requested: Requ
     return replace(lane, next_nonce=lane.next_nonce + 1)
 
 
-async def _without_vetoed(ports: Ports, network: str, orders: Sequence[Order]) -> list[Order]:
+async def _without_vetoed(ports: Ports, orders: Sequence[Order]) -> list[Order]:
     """Read the veto lists once more; a wallet that was listed meanwhile is held for a person."""
     now = ports.clock.now()
     try:
-        vetoed = await ports.screening.vetoed(network, all_screened(orders))
+        vetoed = await vetoed_orders(ports.screening, orders)
     except ScreeningUnavailable as error:
         ports.log.warning("screening_unavailable", orders=len(orders), error=str(error))
         await ports.store.apply_many(
             [stay(o, retry_at(now, o.attempts, ports.policy)) for o in orders]
         )
         return []
-    held = [order for order in orders if is_vetoed(order, vetoed)]
+    held = [order for order in orders if order.id in vetoed]
     await ports.store.apply_many([_hold(o, HoldReason.SANCTIONS, now) for o in held])
-    return [order for order in orders if not is_vetoed(order, vetoed)]
+    return [order for order in orders if order.id not in vetoed]
 
 
 def _hold(order: Order, reason: HoldReason, due_at: datetime) -> Change:

@@ -89,6 +89,8 @@ class ScreeningPort(Protocol):
         """
         ...
 
-    async def vetoed(self, network: str, wallets: Sequence[str]) -> frozenset[str]:
-        """Those of ``wallets`` that a veto list names right now."""
+    async def vetoed(
+        self, network: str, wallets: Sequence[str], tenant_id: TenantId
+    ) -> frozenset[str]:
+        """Those of ``wallets`` that a veto list names right now, the tenant's own among them."""
         ...

@@ -4,7 +4,6 @@
 next look finds the order there and asks the provider what became of it, under the same key.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,14 +14,14 @@ from settlement.errors import (
     ScreeningUnavailable,
 )
 from settlement.events import DISPUTED, HELD, Event
-from settlement.ids import TenantId, payment_key
+from settlement.ids import OrderId, TenantId, payment_key
 from settlement.ledger import journal
 from settlement.money import Asset
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports, apply, each, stopped
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.schedule import Policy, after, retry_at
-from settlement.screening import is_vetoed
+from settlement.screening import vetoed_orders
 from settlement.transitions import Change, move, stay, void
 
 
@@ -39,7 +38,7 @@ async def _reserve(ports: Ports) -> int:
     if not orders:
         return 0
     try:
-        vetoed = await _vetoed(ports, orders)
+        vetoed = await vetoed_orders(ports.screening, orders)
     except ScreeningUnavailable as error:
         ports.log.warning("screening_unavailable", orders=len(orders), error=str(error))
         await ports.store.apply_many(
@@ -57,21 +56,10 @@ async def _reserve(ports: Ports) -> int:
     return len(orders)
 
 
-async def _vetoed(ports: Ports, orders: Sequence[Order]) -> frozenset[str]:
-    """Addresses that a list named since they were screened."""
-    by_network: dict[str, list[str]] = defaultdict(list)
-    for order in orders:
-        by_network[order.network].extend(order.screened)
-    found: frozenset[str] = frozenset()
-    for network, wallets in by_network.items():
-        found |= await ports.screening.vetoed(network, wallets)
-    return found
-
-
 def reserve(
     orders: Sequence[Order],
     available: dict[tuple[TenantId, Asset], int],
-    vetoed: frozenset[str],
+    vetoed: frozenset[OrderId],
     now: datetime,
     policy: Policy,
     stopped: frozenset[str] = frozenset(),
@@ -85,7 +73,7 @@ def reserve(
     changes = []
     for order in orders:
         pair = (order.tenant_id, order.token.asset)
-        if is_vetoed(order, vetoed):
+        if order.id in vetoed:
             changes.append(void(order, Status.REJECTED, "list_veto", now))
         elif order.settle_by and now >= order.settle_by:
             changes.append(void(order, Status.EXPIRED, "escrow_expired", now))

@@ -134,7 +134,7 @@ def epoch(ports: Ports) -> Ports:
 
 
 def veto_reread(ports: Ports) -> Ports:
-    async def vetoed(_screening: Any, _network: str, _wallets: Sequence[str]) -> frozenset[str]:
+    async def vetoed(_screening: Any, *_: Any) -> frozenset[str]:
         return frozenset()
 
     return replace(ports, screening=Instead(ports.screening, {"vetoed": vetoed}))

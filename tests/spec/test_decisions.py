@@ -149,7 +149,7 @@ def test_a_wallet_listed_after_its_screening_is_not_captured():
     """The veto lists are read again before the money is taken."""
     order = _cleared()
     have = {(order.tenant_id, DUSD): order.token.amount_minor}
-    (change,) = capture.reserve([order], have, frozenset({order.wallet}), NOW, POLICY)
+    (change,) = capture.reserve([order], have, frozenset({order.id}), NOW, POLICY)
     assert (change.to, change.patch["exit_to"]) == (Status.VOIDING, Status.REJECTED)
 
 

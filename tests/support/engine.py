@@ -48,7 +48,9 @@ class Nobody:
         reasons = (Reason("list.test", "named"),) if subject.wallet in self.named else ()
         return Verdict(outcome, reasons, {"test": "1"})
 
-    async def vetoed(self, network: str, wallets: Sequence[str]) -> frozenset[str]:  # noqa: ARG002
+    async def vetoed(
+        self, _network: str, wallets: Sequence[str], _tenant_id: str
+    ) -> frozenset[str]:
         return frozenset(self.named.intersection(wallets))
 
 

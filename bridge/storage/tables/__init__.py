@@ -10,6 +10,7 @@ from bridge.storage.tables.batches import Batch, BatchAttempt, Lane, Network
 from bridge.storage.tables.escrows import Escrow, EscrowAction
 from bridge.storage.tables.inbox import AuditLog, Inbox
 from bridge.storage.tables.ledger import LedgerAccount, LedgerEntry
+from bridge.storage.tables.lists import AddressList, ListEntry, ListVersion
 from bridge.storage.tables.orders import (
     IdempotencyKey,
     LimitUsage,
@@ -24,6 +25,7 @@ from compliance_graph.schema import GraphBlock, GraphNode, GraphSource, GraphTra
 metadata = SQLModel.metadata
 
 __all__ = [
+    "AddressList",
     "ApiKey",
     "AuditLog",
     "Batch",
@@ -40,6 +42,8 @@ __all__ = [
     "LedgerAccount",
     "LedgerEntry",
     "LimitUsage",
+    "ListEntry",
+    "ListVersion",
     "Network",
     "Order",
     "OrderEvent",

@@ -64,6 +64,12 @@ class Order(SQLModel, table=True):
             "(batch_id IS NULL) = (batch_index IS NULL)", name="orders_batch_has_index"
         ),
         Index("orders_one_per_quote", "quote_id", unique=True),
+        Index(
+            "orders_paid",
+            "tenant_id",
+            "customer",
+            postgresql_where=text("status = 'completed'"),
+        ),
         Index("orders_of_tenant", "tenant_id", "id"),
         Index("orders_due", "status", "due_at", postgresql_where=text(NOT_FINAL)),
         Index("orders_payable", "network", "due_at", postgresql_where=text(PAYABLE)),

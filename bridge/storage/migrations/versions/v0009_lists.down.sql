@@ -1,0 +1,3 @@
+DROP INDEX orders_paid;
+
+DROP TABLE list_entries, list_versions, address_lists;
