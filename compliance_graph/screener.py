@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compliance_graph.lists import ListBook, Lists
-from compliance_graph.lists.addresses import lookup_form
+from compliance_graph.lists.addresses import normal_form
 from compliance_graph.lists.book import is_vetoed
 from compliance_graph.lists.lookalike import Ends
 from settlement.ids import TenantId
@@ -39,8 +39,8 @@ class ListScreener:
         used: Sequence[str] = ()
         if self._history is not None and subject.customer is not None:
             used = await self._history.used_wallets(subject.tenant_id, subject.customer)
-        known = [lookup_form(wallet) for wallet in used]
-        address = lookup_form(subject.wallet)
+        known = [normal_form(wallet) for wallet in used]
+        address = normal_form(subject.wallet)
         if address in known:
             return ()
         doubles = {

@@ -126,7 +126,7 @@ def read_file(name: str, file: Path) -> Publication:
     try:
         with file.open("rb") as stream:
             head = stream.read(4096)
-        header = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0]
+        header = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].strip()
         if not head.lstrip().startswith(b"<") and b"address" in header.split(b","):
             return read_publication(name, file.read_bytes())
         return read_treasury(file, name)

@@ -1,6 +1,6 @@
 """One spelling per address, and a refusal for what cannot be one.
 
-:func:`lookup_form` is for finding: it never refuses, since a listed address must be found however
+:func:`normal_form` is for finding: it never refuses, since a listed address must be found however
 somebody writes it. :func:`checked_form` is for taking in: checksums are verified, because a wrong
 letter in a list entry would block nobody, or somebody else.
 
@@ -42,7 +42,7 @@ _VERSIONS: Mapping[str, frozenset[bytes]] = {
 """Version bytes of pay-to-key and pay-to-script addresses, by OFAC's symbol."""
 
 
-def lookup_form(text: str) -> str:
+def normal_form(text: str) -> str:
     """The spelling under which an address is looked up: hex and bech32 without case, others
     exactly, since base58 means something by its case."""
     address = text.strip().removeprefix("bitcoincash:")
@@ -79,7 +79,7 @@ def checked_form(asset: str, text: str) -> str:
         raise InvalidAddress("not an address of Solana: expected 32 bytes in base58")
     if not re.fullmatch(r"[A-Za-z0-9]{20,128}", address):
         raise InvalidAddress(f"{address[:64]!r} is not an address")
-    return lookup_form(address)
+    return normal_form(address)
 
 
 def _evm(address: str) -> str:

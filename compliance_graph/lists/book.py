@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from compliance_graph.lists.addresses import lookup_form
+from compliance_graph.lists.addresses import normal_form
 from compliance_graph.lists.files import AddressLists, read_lists
 from compliance_graph.lists.lookalike import Ends
 from settlement.errors import ScreeningUnavailable
@@ -44,7 +44,7 @@ class ListBook:
         ``network`` decides nothing: whoever holds the key of a listed address holds it everywhere.
         """
         del network
-        entries = self._entries.get(lookup_form(address), ())
+        entries = self._entries.get(normal_form(address), ())
         seen = {
             entry.listing: None
             for entry in entries
@@ -65,7 +65,7 @@ class ListBook:
         """Listed addresses that this one could be mistaken for."""
         if self._ends is None:
             self._ends = Ends(self._entries)
-        return self._ends.resembled(lookup_form(address))
+        return self._ends.resembled(normal_form(address))
 
     def labelled(self) -> Iterable[tuple[str, Listing]]:
         """Every address with a category that counts for everybody, for the rules' exposures."""

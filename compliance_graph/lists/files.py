@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compliance_graph.lists.addresses import checked_form, lookup_form
+from compliance_graph.lists.addresses import checked_form, normal_form
 from settlement.errors import InvalidAddress, ScreeningUnavailable
 from settlement.ports.lists import Action, Entry, Listing, Publication
 
@@ -39,7 +39,7 @@ def read_lists(paths: Iterable[Path]) -> AddressLists:
         try:
             content = path.read_bytes()
             entries += [
-                Entry(lookup_form(row["address"]), _asset(row), _listing(path.stem, row))
+                Entry(normal_form(row["address"]), _asset(row), _listing(path.stem, row))
                 for row in _rows(content)
             ]
         except (OSError, ValueError, KeyError) as error:
@@ -62,7 +62,7 @@ def read_publication(name: str, content: bytes) -> Publication:
             address = checked_form(asset, row["address"])
         except InvalidAddress:
             unreadable.append(row["address"])
-            address = lookup_form(row["address"])  # named all the same, whatever it is
+            address = normal_form(row["address"])  # named all the same, whatever it is
         entries.append(Entry(address, asset, _listing(name, row)))
     digest = hashlib.sha256(content).hexdigest()
     return Publication("csv", digest, tuple(entries), unreadable=tuple(unreadable))

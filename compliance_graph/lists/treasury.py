@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, ParseError, iterparse
 
-from compliance_graph.lists.addresses import checked_form, lookup_form
+from compliance_graph.lists.addresses import checked_form, normal_form
 from settlement.errors import InvalidAddress
 from settlement.ports.lists import Action, Entry, Listing, Publication
 
@@ -70,7 +70,7 @@ def _publication(
             if not text:
                 continue
             # Named all the same: what it means to the Treasury is blocked if anybody pays there.
-            address = lookup_form(text)
+            address = normal_form(text)
         entries[address, asset] = Entry(address, asset, listing)
     if not entries:
         raise ValueError(f"{kind} names no digital currency address")

@@ -97,9 +97,7 @@ async def _watch(
         raise InvariantBroken(f"{escrow.id} waits for a call that nobody requested")
     if outcome.status is None:
         parties = acting_for(escrow, action.what)
-        if parties and await ports.screening.vetoed(
-            escrow.network, parties, escrow.tenant_id
-        ):
+        if parties and await ports.screening.vetoed(escrow.network, parties, escrow.tenant_id):
             # No effect when a lane was faster; the next look tells which it was.
             await ports.store.withdraw_call(action.call_id, WITHDRAWN, now)
             return wait(escrow, now)

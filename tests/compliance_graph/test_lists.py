@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from compliance_graph.lists import ListBook, Lists
-from compliance_graph.lists.addresses import checked_form, lookup_form
+from compliance_graph.lists.addresses import checked_form, normal_form
 from compliance_graph.lists.files import AddressLists, read_publication
 from compliance_graph.lists.lookalike import Ends
 from compliance_graph.lists.treasury import read_treasury
@@ -99,7 +99,7 @@ def test_an_address_with_a_wrong_letter_or_of_another_chain_is_refused(
 )
 def test_an_address_has_one_spelling(asset: str, address: str, normal: str) -> None:
     """Which is also the one under which it is looked up."""
-    assert checked_form(asset, address) == normal == lookup_form(address)
+    assert checked_form(asset, address) == normal == normal_form(address)
 
 
 @pytest.mark.parametrize(
