@@ -72,13 +72,11 @@ contracts: ## Compile the contracts into contracts/artifacts
 	@scripts/node-packages dev
 	@npm run --silent contracts:build
 
-contracts-test: ## Test the contracts with forge, and compare their gas with the snapshot
-	@scripts/node-packages dev
+contracts-test: contracts ## Test the contracts with forge, and compare their gas with the snapshot
 	@npm run --silent contracts:test
 	@npm run --silent contracts:gas -- --check snapshots/gas.txt
 
-contracts-long: ## The same with 10,000 fuzz runs and long invariants (about half an hour)
-	@scripts/node-packages dev
+contracts-long: contracts ## The same with 10,000 fuzz runs and long invariants (about half an hour)
 	@FOUNDRY_PROFILE=long npm run --silent contracts:test
 
 contracts-mutate: ## Break every guard in turn: a test must fail for each (about an hour)

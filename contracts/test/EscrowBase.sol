@@ -94,9 +94,8 @@ abstract contract EscrowBase is Base {
         escrow = _newEscrow();
     }
 
-    /// @dev By name and not by `new`, so that these tests are not compiled anew for each of its mutants.
     function _newEscrow() internal returns (IEscrow) {
-        return IEscrow(vm.deployCode("Escrow.sol:Escrow"));
+        return IEscrow(_deploy("Escrow", ""));
     }
 
     /* TERMS */

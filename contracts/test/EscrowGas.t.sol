@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.26;
 
-import {BenchToken} from "../src/bench/BenchToken.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IEscrow} from "../src/interfaces/IEscrow.sol";
 import {EscrowBase} from "./EscrowBase.sol";
 
@@ -13,7 +13,7 @@ contract EscrowGasTest is EscrowBase {
 
     function setUp() public override {
         super.setUp();
-        BenchToken plain = new BenchToken(1e24);
+        IERC20 plain = IERC20(_deploy("BenchToken", abi.encode(1e24)));
         terms = _terms();
         terms.asset = address(plain);
         opened = terms;

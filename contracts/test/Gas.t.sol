@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.26;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IVault} from "../src/interfaces/IVault.sol";
-import {BenchToken} from "../src/bench/BenchToken.sol";
 import {Base} from "./Base.sol";
 
 /// @notice Figures to compare with the committed snapshot: what makes a payout dearer shows up in the
 /// change that does it. The absolute figures are those of `benchmarks/payout_gas.py`.
 contract GasTest is Base {
-    BenchToken internal plain;
+    IERC20 internal plain;
 
     function setUp() public override {
         super.setUp();
-        plain = new BenchToken(1e24);
+        plain = IERC20(_deploy("BenchToken", abi.encode(1e24)));
         plain.approve(address(vault), 1);
         vault.listAsset(address(plain), LIMIT, 1);
         plain.transfer(address(vault), 1e20);

@@ -2,8 +2,7 @@
 pragma solidity ^0.8.26;
 
 import {IVault} from "../src/interfaces/IVault.sol";
-import {Vault} from "../src/Vault.sol";
-import {Base, Vm} from "./Base.sol";
+import {Base, IOwnedVault, Vm} from "./Base.sol";
 import {OddToken} from "./OddTokens.sol";
 
 /// @notice Everybody who ever touches a vault, in any order: settlers, thieves, the owner in haste, the
@@ -14,7 +13,7 @@ contract Handler {
     uint256 internal constant BATCHES = 24;
     uint256 internal constant WALLETS = 6;
 
-    Vault public immutable vault;
+    IOwnedVault public immutable vault;
     OddToken public immutable token;
     address public immutable treasury;
     address[2] internal settlers;
@@ -26,7 +25,7 @@ contract Handler {
     uint256[] internal times;
     uint256[] internal amounts;
 
-    constructor(Vault vault_, OddToken token_, address treasury_, address[2] memory settlers_) {
+    constructor(IOwnedVault vault_, OddToken token_, address treasury_, address[2] memory settlers_) {
         vault = vault_;
         token = token_;
         treasury = treasury_;
@@ -180,7 +179,7 @@ contract InvariantsTest is Base {
         vm.warp(START);
         address[] memory settlers = new address[](2);
         (settlers[0], settlers[1]) = (SETTLER, address(0x5e771e2));
-        vault = new Vault(address(this), PAUSER, TREASURY, settlers);
+        vault = _newVault(TREASURY, settlers);
         token = new OddToken();
         handler = new Handler(vault, token, TREASURY, [settlers[0], settlers[1]]);
         token.mint(address(this), 1_000);

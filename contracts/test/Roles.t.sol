@@ -6,7 +6,6 @@ import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 
 import {IVault} from "../src/interfaces/IVault.sol";
 import {ErrorsLib} from "../src/libraries/ErrorsLib.sol";
-import {Vault} from "../src/Vault.sol";
 import {Base} from "./Base.sol";
 import {OddToken, ReentrantRecipient} from "./OddTokens.sol";
 
@@ -135,9 +134,9 @@ contract RolesTest is Base {
         bytes memory zero =
             abi.encodeWithSelector(ErrorsLib.InvalidAccount.selector, address(0));
         vm.expectRevert(zero);
-        new Vault(address(this), PAUSER, address(0), new address[](0));
+        _newVault(address(0), new address[](0));
         vm.expectRevert(zero);
-        new Vault(address(this), PAUSER, TREASURY, nobody);
+        _newVault(TREASURY, nobody);
         bytes memory call_ = abi.encodeCall(IVault.setTreasury, (address(vault)));
         _announce(call_);
         _refuses(call_, ErrorsLib.InvalidAccount.selector);

@@ -32,7 +32,7 @@ def forge(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @needs_forge
 def test_the_solidity_tests_pass() -> None:
-    """forge compiles with the same pinned compiler and runs ``contracts/test``."""
+    """They ask the committed artifacts; ``test_artifacts`` shows what those are made of."""
     outcome = forge("test")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert " 0 failed" in outcome.stdout
