@@ -148,7 +148,7 @@ def newest(batch: Batch) -> Attempt:
     return max(batch.attempts, key=bid)
 
 
-def sealed_call(chain: ChainPort, batch: Batch, orders: Sequence[Order]) -> Call:
+def sealed_call(chain: ChainPort, batch: Batch, payouts: Sequence[Payout]) -> Call:
     """What to sign for the batch: what was planned, or a self-transfer once it is to be cancelled.
 
     The rows are read again before anything is signed. Raises
@@ -161,13 +161,16 @@ def sealed_call(chain: ChainPort, batch: Batch, orders: Sequence[Order]) -> Call
         if batch.requested is None:
             raise InvariantBroken(f"batch {batch.id} has lost its call: nothing is signed")
         return batch.requested.call
-    call = batch_call(batch.id, batch.asset, orders)
-    if len(orders) != batch.order_count or chain.batch_root(call) != batch.root:
+    call = BatchCall(batch.id, batch.asset, tuple(payouts))
+    if len(payouts) != batch.order_count or chain.batch_root(call) != batch.root:
         raise InvariantBroken(f"batch {batch.id} is not what was planned: nothing is signed")
     return Transfer(batch.id, call.payouts[0]) if batch.kind is BatchKind.SINGLE else call
 
 
 def batch_call(batch_id: int, asset: Asset, orders: Sequence[Order]) -> BatchCall:
     """The payouts in the batch's own order (``batch_index``), which the chain reports skips by."""
-    payouts = tuple(Payout(o.id, o.wallet, o.token.amount_minor) for o in orders)
-    return BatchCall(batch_id, asset, payouts)
+    return BatchCall(batch_id, asset, tuple(payout_of(order) for order in orders))
+
+
+def payout_of(order: Order) -> Payout:
+    return Payout(order.id, order.wallet, order.token.amount_minor)

@@ -116,6 +116,29 @@ def stay(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """One step of all orders of a batch that are in ``was``, whoever else has looked at them.
+
+    Nothing is booked and no hold is touched. For what concerns the batch as a whole: no order
+    has to be read for it.
+    """
+
+    was: Status
+    to: Status
+
+    @property
+    def event(self) -> Event:
+        return Event(f"order.{self.to}", {"from": self.was, "reason": None})
+
+
+def advance(was: Status, to: Status) -> Advance:
+    """Raises :class:`InvariantBroken` for an edge that the table does not list."""
+    if to not in ON_RAMP[was]:
+        raise InvariantBroken(f"{was} → {to} is not an edge")
+    return Advance(was, to)
+
+
 def void(order: Order, exit_to: Status, reason: str, now: datetime, **options: Any) -> Change:
     """Start to release the authorisation; ``exit_to`` is reached once the provider confirms."""
     if exit_to not in EXITS:

@@ -92,6 +92,16 @@ _BATCH_MOVES = """
     RETURNING instance
 """
 
+_ADVANCE = """
+    WITH moved AS (
+        UPDATE orders SET status = $3, due_at = $4, attempts = 0, epoch = epoch + 1
+        WHERE batch_id = $1 AND status = $2
+        RETURNING id
+    )
+    INSERT INTO order_events (order_id, type, data, created_at)
+    SELECT id, $5, $6, $4 FROM moved
+"""
+
 # The newest final block that decided a batch of this chain instance.
 _ANCHOR = """
     UPDATE networks SET anchor_number = $3, anchor_hash = $4
@@ -252,6 +262,10 @@ async def _apply(
     if change.to is BatchStatus.CANCELLED and change.batch.kind is BatchKind.CALL:
         await connection.execute(_GIVE_BACK_CALL, after.id)
     await _all_or_nothing(connection, change.orders, now)
+    if change.advance is not None:
+        step = change.advance
+        told = (step.event.type, step.event.data)
+        await connection.execute(_ADVANCE, after.id, step.was, step.to, now, *told)
     await book_on(connection, PLATFORM, f"batch:{after.id}", change.platform_bookings, now)
     if change.to in DECIDED and after.block_number is not None:
         block = (after.block_number, after.block_hash)

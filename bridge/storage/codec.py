@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from settlement.batch import Attempt, Batch, BatchKind, BatchStatus, Lane, RequestedCall
@@ -21,29 +22,27 @@ from settlement.ports.chain import ChainIdentity, ContractCall, Fees, SignedTran
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.store import Balance, InboxItem, NetworkState
 from settlement.quote import Line, LineKind, Quote
-from settlement.transitions import Change
 
 Row = Mapping[str, Any]
 
-MUTABLE = (
-    "attempts",
-    "hold_reason",
-    "exit_to",
-    "reason",
-    "decline_code",
-    "payment_intent_id",
-    "payment_client_secret",
-    "charge_id",
-    "authorized_at",
-    "capture_before",
-    "screening_id",
-    "batch_id",
-    "batch_index",
-    "refund_id",
-    "refund_tried_at",
-)
-"""What a patch may change; the rest of an order is fixed when it is accepted."""
-_MUTABLE = frozenset(MUTABLE)
+MUTABLE = {
+    "attempts": "integer",
+    "hold_reason": "text",
+    "exit_to": "text",
+    "reason": "text",
+    "decline_code": "text",
+    "payment_intent_id": "text",
+    "payment_client_secret": "text",
+    "charge_id": "text",
+    "authorized_at": "timestamptz",
+    "capture_before": "timestamptz",
+    "screening_id": "text",
+    "batch_id": "bigint",
+    "batch_index": "integer",
+    "refund_id": "text",
+    "refund_tried_at": "timestamptz",
+}
+"""What a patch may change, by column type; the rest of an order is fixed when it is accepted."""
 _STATUS = {status.value: status for status in Status}
 _HOLD = {reason.value: reason for reason in HoldReason}
 _LINE_KIND = {kind.value: kind for kind in LineKind}
@@ -65,6 +64,10 @@ def asset_from_id(asset_id: str, scale: int) -> Asset:
     return Asset(code, scale, network if colon else None)
 
 
+# A deployment has a handful of assets, and every row names two of them.
+_asset = cache(Asset)
+
+
 def lines_from(value: Iterable[Iterable[Any]]) -> tuple[Line, ...]:
     return tuple(Line(_LINE_KIND[kind], int(amount)) for kind, amount in value)
 
@@ -84,9 +87,9 @@ def order_from(row: Row) -> Order:
         customer=row["customer"],
         wallet=row["wallet"],
         network=row["network"],
-        gross=Money(int(row["gross_minor"]), Asset(row["fiat"], row["fiat_scale"])),
+        gross=Money(int(row["gross_minor"]), _asset(row["fiat"], row["fiat_scale"])),
         token=Money(
-            int(row["token_minor"]), Asset(row["token"], row["token_scale"], row["network"])
+            int(row["token_minor"]), _asset(row["token"], row["token_scale"], row["network"])
         ),
         lines=lines_from(row["lines"]),
         client_secret=row["client_secret"],
@@ -122,9 +125,9 @@ def quote_from(row: Row) -> Quote:
         id=row["id"],
         tenant_id=row["tenant_id"],
         network=row["network"],
-        gross=Money(int(row["gross_minor"]), Asset(row["fiat"], row["fiat_scale"])),
+        gross=Money(int(row["gross_minor"]), _asset(row["fiat"], row["fiat_scale"])),
         token=Money(
-            int(row["token_minor"]), Asset(row["token"], row["token_scale"], row["network"])
+            int(row["token_minor"]), _asset(row["token"], row["token_scale"], row["network"])
         ),
         lines=lines_from(row["lines"]),
         rate=Fraction(row["rate"]),
@@ -231,7 +234,7 @@ def token_network_agrees(token: Money, network: str) -> None:
         raise InvariantBroken(f"{token.asset.id} is not a token of {network}")
 
 
-# Changes, as the JSON that the set-based statement reads ---------------------------------------
+# Changes, as the rows that the set-based statements read ---------------------------------------
 
 
 def plain(value: Any) -> Any:
@@ -246,55 +249,29 @@ def checked_patch(patch: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Raises :class:`~settlement.errors.InvariantBroken` for a field that never changes.
     """
-    if not patch.keys() <= _MUTABLE:
-        raise InvariantBroken(f"a patch cannot change {sorted(patch.keys() - _MUTABLE)}")
+    if not patch.keys() <= MUTABLE.keys():
+        raise InvariantBroken(f"a patch cannot change {sorted(patch.keys() - MUTABLE.keys())}")
     if "batch_id" in patch and patch["batch_id"] is None:
         return {**patch, "batch_index": None}
     return patch
 
 
-def change_json(change: Change) -> dict[str, Any]:
-    return {
-        "id": change.order.id,
-        "was": change.order.status,
-        "status": change.to,
-        "epoch": change.epoch,
-        "due_at": change.due_at,
-        "patch": checked_patch(change.patch),
-        "gives_back": change.gives_back_limit,
-    }
-
-
-def event_json(change: Change) -> list[dict[str, Any]]:
+def entry_rows(tenant_id: str, source: str, bookings: Iterable[Booking]) -> list[tuple[Any, ...]]:
+    """Rows of :data:`bridge.storage.ledger.ENTRIES`."""
     return [
-        {"order_id": change.order.id, "type": event.type, "data": event.data}
-        for event in change.events
-    ]
-
-
-def entries_json(tenant_id: str, source: str, bookings: Iterable[Booking]) -> list[dict[str, Any]]:
-    return [
-        {
-            "tenant_id": tenant_id,
-            "source": source,
-            "event": booking.event,
-            "line": line,
-            "debit": entry.debit,
-            "credit": entry.credit,
-            "asset": entry.asset.id,
-            "asset_scale": entry.asset.scale,
-            "amount_minor": entry.amount_minor,
-            "state": entry.state,
-        }
+        (
+            *(tenant_id, source, booking.event, line, entry.debit, entry.credit),
+            *(entry.asset.id, entry.asset.scale, entry.amount_minor, entry.state),
+        )
         for booking in bookings
         for line, entry in enumerate(booking.entries)
     ]
 
 
-def resolutions_json(
+def resolution_rows(
     tenant_id: str, source: str, bookings: Iterable[Booking]
-) -> list[dict[str, Any]]:
-    """What earlier pending entries become.
+) -> list[tuple[str, str, str, str]]:
+    """What earlier pending entries become: rows of :data:`bridge.storage.ledger.RESOLUTIONS`.
 
     Raises :class:`~settlement.errors.InvariantBroken` when an event is resolved twice, or in the
     change that books it: one statement cannot see its own rows.
@@ -309,7 +286,4 @@ def resolutions_json(
                 raise InvariantBroken(f"{source}: {event} is both posted and voided")
     if any(booking.event in fates and booking.entries for booking in bookings):
         raise InvariantBroken(f"{source}: books and resolves the same event at once")
-    return [
-        {"tenant_id": tenant_id, "source": source, "event": event, "state": state}
-        for event, state in fates.items()
-    ]
+    return [(tenant_id, source, event, state) for event, state in fates.items()]

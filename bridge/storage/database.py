@@ -26,14 +26,14 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
         return ""
 
 
-def _dumps(value: Any) -> str:
+def dumps(value: Any) -> str:
     """Whole numbers of any size stay whole numbers; enums and moments become text."""
     return msgspec.json.encode(value).decode()
 
 
 async def _init(connection: Any) -> None:
     await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=_dumps, decoder=msgspec.json.decode
+        "jsonb", schema="pg_catalog", encoder=dumps, decoder=msgspec.json.decode
     )
 
 

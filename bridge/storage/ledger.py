@@ -6,7 +6,8 @@ from typing import Any
 
 import asyncpg
 
-from bridge.storage.codec import balance_from, entries_json, resolutions_json
+from bridge.storage.arrays import Columns
+from bridge.storage.codec import balance_from, entry_rows, resolution_rows
 from bridge.storage.database import Part, broken_guard
 from settlement.errors import InvariantBroken
 from settlement.ids import TenantId
@@ -78,15 +79,26 @@ BOOKING_CTES = f"""
             credits_pending = a.credits_pending + EXCLUDED.credits_pending
     )"""
 
-ENTRY_COLUMNS = """
-    tenant_id text, source text, event text, line smallint, debit text, credit text,
-    asset text, asset_scale smallint, amount_minor numeric, state text"""
+ENTRIES = Columns(
+    tenant_id="text",
+    source="text",
+    event="text",
+    line="smallint",
+    debit="text",
+    credit="text",
+    asset="text",
+    asset_scale="smallint",
+    amount_minor="numeric",
+    state="text",
+)
 
-RESOLUTION_COLUMNS = "tenant_id text, source text, event text, state text"
+RESOLUTIONS = Columns(tenant_id="text", source="text", event="text", state="text")
 
 BOOK = f"""
-    WITH booking AS (SELECT * FROM jsonb_to_recordset($2) AS t({ENTRY_COLUMNS})),
-    resolution AS (SELECT * FROM jsonb_to_recordset($3) AS t({RESOLUTION_COLUMNS})),
+    WITH booking AS (SELECT * FROM {ENTRIES.source(2)} AS t({ENTRIES.names})),
+    resolution AS (
+        SELECT * FROM {RESOLUTIONS.source(2 + len(ENTRIES))} AS t({RESOLUTIONS.names})
+    ),
     {BOOKING_CTES}
     SELECT (SELECT count(*) FROM entered) + (SELECT count(*) FROM resolved)
 """
@@ -110,10 +122,12 @@ async def book_on(
     connection: Any, tenant_id: TenantId, source: str, bookings: Collection[Booking], now: datetime
 ) -> None:
     """Book on a connection whose transaction the caller holds."""
-    entries = entries_json(tenant_id, source, bookings)
-    resolutions = resolutions_json(tenant_id, source, bookings)
+    entries = entry_rows(tenant_id, source, bookings)
+    resolutions = resolution_rows(tenant_id, source, bookings)
     if entries or resolutions:
-        await connection.fetchval(BOOK, now, entries, resolutions)
+        await connection.fetchval(
+            BOOK, now, *ENTRIES.arrays(entries), *RESOLUTIONS.arrays(resolutions)
+        )
 
 
 class LedgerPart(Part):

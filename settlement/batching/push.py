@@ -73,7 +73,7 @@ async def _give_up_in_time(ports: Ports, lane: Lane, batch: Batch, error: ChainR
 
 async def _sign(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch) -> SignedTransaction:
     """Sign what was planned. A batch id that the vault knows and we don't stops the network."""
-    call = sealed_call(chain, batch, await ports.store.in_batch(batch.id))
+    call = sealed_call(chain, batch, await ports.store.payouts(batch.id))
     cap = ports.policy.fee_caps_wei.get(lane.network)
     try:
         return await chain.sign(lane.address, call, batch.nonce, None, cap)

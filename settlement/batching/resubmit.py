@@ -69,7 +69,7 @@ def _should_bump(batch: Batch, now: datetime, policy: Policy) -> bool:
 
 async def _outbid(ports: Ports, chain: ChainPort, lane: Lane, batch: Batch, now: datetime) -> bool:
     """Replace the newest attempt; ``False`` when that failed and the old bytes must do for now."""
-    call = sealed_call(chain, batch, await ports.store.in_batch(batch.id))
+    call = sealed_call(chain, batch, await ports.store.payouts(batch.id))
     fees = newest(batch).transaction.fees
     cancels = batch.cancel_asked_at is not None
     cap = ports.policy.fee_caps_wei.get(lane.network)

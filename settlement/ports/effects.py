@@ -78,6 +78,7 @@ READS: frozenset[str] = frozenset(
         "store.get",
         "store.find",
         "store.in_batch",
+        "store.payouts",
         "store.unfinished",
         "store.events",
         "store.lanes",

@@ -17,11 +17,11 @@ from settlement.ledger.accounts import Account
 from settlement.ledger.entry import Booking
 from settlement.money import Asset
 from settlement.order import Order, Status
-from settlement.ports.chain import ChainIdentity, Head, SignedTransaction
+from settlement.ports.chain import ChainIdentity, Head, Payout, SignedTransaction
 from settlement.ports.escrow_store import EscrowStore
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.screening import Subject, Verdict
-from settlement.transitions import Change
+from settlement.transitions import Advance, Change
 
 
 class OrderStore(Protocol):
@@ -69,6 +69,10 @@ class OrderStore(Protocol):
         """The batch's orders by ``batch_index``."""
         ...
 
+    async def payouts(self, batch_id: int) -> list[Payout]:
+        """What the batch's orders ask for, by ``batch_index``."""
+        ...
+
     async def unfinished(self, network: str, statuses: Collection[Status]) -> list[Order]:
         """Every order of ``network`` in one of ``statuses`` (for repairs, not for the hot path)."""
         ...
@@ -86,8 +90,9 @@ class OrderStore(Protocol):
 class BatchChange:
     """What one decision does to a batch and, in the same transaction, to its orders.
 
-    ``patch`` holds new values of :class:`~settlement.batch.Batch` fields. ``platform_bookings``
-    go to the platform's books (gas), keyed by batch.
+    ``patch`` holds new values of :class:`~settlement.batch.Batch` fields. ``orders`` change one by
+    one, or all of them take the step ``advance``. ``platform_bookings`` go to the platform's books
+    (gas), keyed by batch.
     """
 
     batch: Batch
@@ -95,6 +100,7 @@ class BatchChange:
     patch: Mapping[str, Any] = field(default_factory=dict)
     orders: tuple[Change, ...] = ()
     platform_bookings: tuple[Booking, ...] = ()
+    advance: Advance | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from settlement.order import Order, Status
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort, Head, Inclusion
 from settlement.ports.store import BatchChange
-from settlement.transitions import Change, move, stay
+from settlement.transitions import Change, advance, stay
 
 
 async def tick(ports: Ports, lane: Lane) -> int:
@@ -120,17 +120,13 @@ async def _mine(
         "block_number": inclusion.block_number,
         "block_hash": inclusion.block_hash,
     }
-    moved: tuple[Change, ...] = ()
+    change = BatchChange(batch, BatchStatus.MINED, patch)
     if batch.status is BatchStatus.MINED:
-        moved = _reorganized(batch, await ports.store.in_batch(batch.id), now)
+        orders = _reorganized(batch, await ports.store.in_batch(batch.id), now)
+        change = replace(change, orders=orders)
     elif has_paid(batch, inclusion):
-        orders = await ports.store.in_batch(batch.id)
-        moved = tuple(
-            replace(_confirming(order, now), epoch=None)
-            for order in orders
-            if order.status is Status.SUBMITTED
-        )
-    change = BatchChange(batch, BatchStatus.MINED, patch, moved)
+        # A refund or dispute noticed on the way stays on the order: the batch may yet revert.
+        change = replace(change, advance=advance(Status.SUBMITTED, Status.CONFIRMING))
     await ports.store.apply_batch(lane, change, now)
     return replace(
         batch,
@@ -162,8 +158,3 @@ def _reorganized(batch: Batch, orders: Sequence[Order], now: datetime) -> tuple[
     """The public status does not go back; the history says what happened."""
     fact = Event(REORGANIZED, {"block_number": batch.block_number, "transaction": batch.mined_ref})
     return tuple(replace(stay(order, now, events=(fact,)), epoch=None) for order in orders)
-
-
-def _confirming(order: Order, now: datetime) -> Change:
-    """A refund or dispute noticed on the way stays on the order: the batch may yet revert."""
-    return move(order, Status.CONFIRMING, now, keeps_hold=True)

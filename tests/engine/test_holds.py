@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from settlement.batch import Batch, Lane
 from settlement.ids import OrderId
 from settlement.order import HoldReason, Order, Status
 from settlement.pipeline import settle
@@ -13,7 +14,7 @@ from tests.support.engine import Engine, an_engine
 
 
 class Meanwhile:
-    """A store on which somebody marks an order right after its batch's orders were read."""
+    """A store on which somebody marks an order right after its batch or the orders in it were read."""
 
     def __init__(self, store: Any, order_id: OrderId, status: Status) -> None:
         self.store = store
@@ -25,11 +26,19 @@ class Meanwhile:
 
     async def in_batch(self, batch_id: int) -> list[Order]:
         found: list[Order] = await self.store.in_batch(batch_id)
+        await self._mark()
+        return found
+
+    async def open_batches(self, lane: Lane) -> list[Batch]:
+        found: list[Batch] = await self.store.open_batches(lane)
+        await self._mark()
+        return found
+
+    async def _mark(self) -> None:
         order = await self.store.get(self.order_id)
         if order.status is self.status and order.hold_reason is HoldReason.NONE:
             patch = {"hold_reason": HoldReason.REFUNDED}
             await self.store.apply_many([stay(order, order.due_at, patch=patch)])
-        return found
 
 
 async def sent(engine: Engine) -> Order:

@@ -189,9 +189,9 @@ class Bridge:
         )
         lane, _ = await plan_waiting(self.ports, lane)
         [batch] = [b for b in await self.store.open_batches(lane) if not b.attempts]
-        orders = await self.store.in_batch(batch.id)
-        assert order_id in [order.id for order in orders]
-        call = sealed_call(self.chain, batch, orders)
+        payouts = await self.store.payouts(batch.id)
+        assert order_id in [payout.order_id for payout in payouts]
+        call = sealed_call(self.chain, batch, payouts)
         signed = await self.chain.sign(lane.address, call, batch.nonce, None)
         await self.store.store_attempt(lane, batch, signed, self.clock.now())
         return signed.raw

@@ -13,7 +13,7 @@ from settlement.errors import InvariantBroken
 from settlement.ledger.accounts import PLATFORM
 from settlement.ports.chain import SignedTransaction
 from settlement.ports.store import BatchChange
-from settlement.transitions import Change
+from settlement.transitions import Advance, Change
 
 _B = BatchStatus
 _SIGNABLE = frozenset({_B.PLANNED, _B.SIGNED, _B.SENT})
@@ -160,10 +160,20 @@ class BatchPart(LanePart):
             if change.to is _B.CANCELLED:
                 self._give_back_call(after.id)
             self._all_or_nothing(change.orders, now)
+            if change.advance is not None:
+                self._advance(after.id, change.advance, now)
             self.write_bookings(PLATFORM, f"batch:{after.id}", change.platform_bookings)
             self.check_guards()
             if change.to in DECIDED and after.block_number is not None:
                 self._anchor(after)
+
+    def _advance(self, batch_id: int, step: Advance, now: datetime) -> None:
+        for order in list(self.tables.orders.values()):
+            if order.batch_id == batch_id and order.status is step.was:
+                self.tables.orders[order.id] = replace(
+                    order, status=step.to, due_at=now, attempts=0, epoch=order.epoch + 1
+                )
+                self.tell(order.id, (step.event,), now)
 
     def _in(self, batch: Batch, lane: Lane, statuses: frozenset[BatchStatus]) -> Batch:
         stored = self.tables.batches.get(batch.id)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.storage.codec import resolutions_json
+from bridge.storage.codec import resolution_rows
 from bridge.storage.memory.state import Part
 from settlement.errors import InsufficientInventory, InvariantBroken
 from settlement.ids import TenantId
@@ -48,8 +48,8 @@ class LedgerPart(Part):
     def write_bookings(self, tenant_id: TenantId, source: str, bookings: Iterable[Booking]) -> None:
         """Write entries and totals within the caller's transaction."""
         bookings = tuple(bookings)
-        for fate in resolutions_json(tenant_id, source, bookings):
-            self._resolve(tenant_id, source, fate["event"], EntryState(fate["state"]))
+        for _, _, event, state in resolution_rows(tenant_id, source, bookings):
+            self._resolve(tenant_id, source, event, EntryState(state))
         for booking in bookings:
             for line, entry in enumerate(booking.entries):
                 key = (tenant_id, source, booking.event, line)

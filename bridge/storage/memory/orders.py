@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from bridge.storage.codec import checked_patch
 from bridge.storage.memory.ledger import LedgerPart
 from bridge.storage.memory.state import after_ms
+from settlement.batch import payout_of
 from settlement.errors import InvariantBroken
 from settlement.events import StoredEvent
 from settlement.ids import OrderId, TenantId, new_id
 from settlement.order import FINAL, HoldReason, Order, Status
+from settlement.ports.chain import Payout
 from settlement.ports.screening import Subject, Verdict
 from settlement.transitions import Change
 
@@ -120,6 +122,9 @@ class OrderPart(LedgerPart):
             order = self.tables.orders.get(order_id)
             if order is not None and order.status not in FINAL and order.due_at > now:
                 self.tables.orders[order_id] = replace(order, due_at=now)
+
+    async def payouts(self, batch_id: int) -> list[Payout]:
+        return [payout_of(order) for order in await self.in_batch(batch_id)]
 
     async def in_batch(self, batch_id: int) -> list[Order]:
         members = [order for order in self.tables.orders.values() if order.batch_id == batch_id]
