@@ -14,7 +14,7 @@ from tests.support.engine import Engine, an_engine
 
 
 class Meanwhile:
-    """A store on which somebody marks an order right after its batch or the orders in it were read."""
+    """A store on which somebody marks an order right after its batch or its orders were read."""
 
     def __init__(self, store: Any, order_id: OrderId, status: Status) -> None:
         self.store = store
