@@ -4,7 +4,7 @@
 API what its handlers need. Both close what they opened.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import resources
@@ -99,9 +99,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
 
 
-def _networks(settings: Settings, names: Iterable[str]) -> dict[str, Network]:
-    """The facts of every deployed network. Raises :class:`SettingsError` for toys in live mode."""
-    networks = {name: load_network(name) for name in names}
+def _networks(settings: Settings, deployments: Mapping[str, Deployment]) -> dict[str, Network]:
+    """The facts of every deployed network. Raises :class:`SettingsError` for toys in live mode, and
+    for what is listed in the place of a network's own coin."""
+    networks = {name: load_network(name) for name in deployments}
+    for name, deployment in deployments.items():
+        try:
+            deployment.check_native(networks[name].native)
+        except InvalidInput as error:
+            raise SettingsError(f"{deployments_path(settings)}: {error}") from error
     toys = [name for name, network in networks.items() if network.local]
     if toys and settings.mode == "live":
         raise SettingsError(f"TIDEGATE_MODE: live, but {', '.join(toys)} is a local chain")

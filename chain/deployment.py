@@ -10,10 +10,14 @@ from urllib.parse import urlsplit
 from settlement.errors import InvalidInput
 from settlement.money import Asset
 
+NATIVE = "0x" + "0" * 40
+"""Where the chain's own coin is listed, which has no contract."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A listed token: its symbol, decimals, and contract address in normal form."""
+    """A listed token: its symbol, decimals, and contract address in normal form; the chain's own
+    coin is listed at :data:`NATIVE`."""
 
     code: str
     scale: int
@@ -42,6 +46,17 @@ class Deployment:
         """Ours, where tokens would be lost: nobody's wallet."""
         own = {self.vault, *(token.address for token in self.tokens)}
         return frozenset(own if self.escrow is None else {*own, self.escrow})
+
+    def check_native(self, native: Asset) -> None:
+        """Raises :class:`InvalidInput` when another asset than ``native`` is listed as the chain's
+        own coin, or another as it: it would be paid in the wrong one."""
+        for token in self.tokens:
+            if (token.address == NATIVE) != (token.code == native.code):
+                raise InvalidInput(
+                    f"{self.network}: {token.code} at {token.address}, not {native.code}"
+                )
+            if token.address == NATIVE and token.scale != native.scale:
+                raise InvalidInput(f"{self.network}: {native.code} has {native.scale} decimals")
 
     def asset(self, code: str) -> Asset:
         """Raises :class:`InvalidInput` for a token that is not listed."""

@@ -50,8 +50,8 @@ class ReceiptFacts:
 class PaidBatch:
     """A final batch with every row that it was made of, skipped ones included.
 
-    ``vault`` is ``None`` when the chain that held the vault has been replaced. Only a ``kind`` of
-    ``payout`` went through it.
+    ``vault`` is ``None`` when the chain that held the vault has been replaced. A ``kind`` of
+    ``payout`` went through it, a ``single`` came from ``sender`` and says so in its own memo.
     """
 
     batch_id: int
@@ -63,4 +63,5 @@ class PaidBatch:
     block_number: int
     block_hash: str
     payouts: tuple[Payout, ...]
+    sender: str
     kind: BatchKind = BatchKind.PAYOUT

@@ -12,7 +12,12 @@ from litestar import Request, get
 from bridge.api.auth import caller_of, check_client_secret
 from bridge.api.errors import NothingPaid, NotProvable, ReceiptNotReady
 from bridge.api.orders import ClientSecret, ClientSecretHeader, OrderId
-from bridge.api.schemas.receipts import ReceiptView, receipt_view
+from bridge.api.schemas.receipts import (
+    ReceiptView,
+    TransferReceiptView,
+    receipt_view,
+    transfer_receipt_view,
+)
 from bridge.api.services import Services, services_of
 from settlement.batch import BatchKind
 from settlement.errors import InvariantBroken, NotFound
@@ -35,9 +40,10 @@ async def get_receipt(
     order_id: OrderId,
     client_secret: ClientSecret = None,
     client_secret_header: ClientSecretHeader = None,
-) -> ReceiptView:
-    """Proof that a completed order was paid, to be checked against any node. With a publishable
-    key also send the order's client secret."""
+) -> ReceiptView | TransferReceiptView:
+    """Proof that a completed order was paid, to be checked against any node: a `receipt` of the
+    vault, or a `transfer_receipt` for native coin that was sent singly. With a publishable key
+    also send the order's client secret."""
     services, caller = services_of(request), caller_of(request)
     order = await services.queries.order(caller.tenant_id, order_id)
     if order is None:
@@ -63,13 +69,11 @@ def _place(order: Order) -> tuple[int, int]:
     return order.batch_id, order.batch_index
 
 
-async def _receipt(services: Services, order: Order, batch: PaidBatch, index: int) -> ReceiptView:
+async def _receipt(
+    services: Services, order: Order, batch: PaidBatch, index: int
+) -> ReceiptView | TransferReceiptView:
     """Raises :class:`NotProvable`; ``InvariantBroken`` when the rows no longer give the root."""
     facts, asset_address = _facts(services, batch)
-    if batch.kind is not BatchKind.PAYOUT:
-        raise NotProvable(
-            f"{batch.transaction} paid this order by a plain transfer, which names no order"
-        )
     if batch.vault is None:
         raise NotProvable("the chain that this order was paid on has been replaced by another")
     call = BatchCall(batch.batch_id, batch.asset, batch.payouts)
@@ -79,6 +83,8 @@ async def _receipt(services: Services, order: Order, batch: PaidBatch, index: in
     proof = await asyncio.to_thread(facts.prove, call, asset_address, index)
     if proof.root != batch.root:
         raise InvariantBroken(f"the rows of batch {batch.batch_id} no longer give its root")
+    if batch.kind is BatchKind.SINGLE:
+        return transfer_receipt_view(batch, asset_address, proof, facts)
     return receipt_view(batch, batch.vault, asset_address, index, proof, facts)
 
 

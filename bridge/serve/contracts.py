@@ -13,7 +13,7 @@ from eth_utils.address import to_checksum_address
 
 from bridge.bootstrap import deployments_path, keystore_folder
 from bridge.settings import Settings
-from chain.deployment import Deployment, Token, load_deployments, save_deployment
+from chain.deployment import NATIVE, Deployment, Token, load_deployments, save_deployment
 from chain.evm.treasury import DEMO_DOLLAR, DEMO_DOLLAR_SCALE, Treasury
 from chain.local.accounts import dev_accounts
 from chain.network import Network
@@ -21,6 +21,7 @@ from chain.rpc import RpcClient
 from chain.signers import Eip1559Transaction, EvmSigner, SignedBytes, open_signer
 
 DAY_LIMIT_MINOR = 2_000_000 * 10**DEMO_DOLLAR_SCALE
+DAY_LIMIT_WEI = 200 * 10**18
 """What may leave the demo's vault in a day: its whole stock at once, and the same as it drains."""
 
 _TREASURY = "treasury.json"
@@ -83,12 +84,16 @@ async def ensure_contracts(
         token = await treasury.deploy_demo_dollar()
         vault = await treasury.deploy_vault([lane])
         escrow = await treasury.deploy_escrow()
-        tokens: tuple[Token, ...] = (Token(DEMO_DOLLAR, DEMO_DOLLAR_SCALE, token),)
     else:
-        vault, tokens = known.vault, known.tokens
-        escrow = await _escrow(treasury, known)
-    for listed in tokens:
-        await treasury.list_demo_dollar(vault, listed.address, DAY_LIMIT_MINOR)
+        token = next(listed.address for listed in known.tokens if listed.address != NATIVE)
+        vault, escrow = known.vault, await _escrow(treasury, known)
+    await treasury.list_demo_dollar(vault, token, DAY_LIMIT_MINOR)
+    await treasury.list_native(vault, DAY_LIMIT_WEI)
+    native = treasury.network.native
+    tokens = (
+        Token(DEMO_DOLLAR, DEMO_DOLLAR_SCALE, token),
+        Token(native.code, native.scale, NATIVE),
+    )
     deployment = Deployment(name, (url,), vault, tokens, (lane,), escrow=escrow)
     if deployment != known:
         save_deployment(path, deployment)
@@ -104,7 +109,7 @@ async def _escrow(treasury: Treasury, known: Deployment) -> str:
 
 async def _stands(treasury: Treasury, deployment: Deployment, lane: str) -> bool:
     """A vault takes a new lane only a day after it was announced: a lost key means a new vault."""
-    contracts = (deployment.vault, *(token.address for token in deployment.tokens))
+    contracts = deployment.contracts - {NATIVE, deployment.escrow}
     owned = [await treasury.owns(contract) for contract in contracts]
     return all(owned) and await treasury.is_settler(deployment.vault, lane)
 

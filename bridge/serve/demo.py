@@ -37,6 +37,8 @@ TENANT_NAME = "Demo shop"
 
 VAULT_STOCK_MINOR = 1_000_000 * 10**DEMO_DOLLAR_SCALE
 VAULT_LOW_MINOR = 10_000 * 10**DEMO_DOLLAR_SCALE
+VAULT_STOCK_WEI = 100 * 10**18
+VAULT_LOW_WEI = 10 * 10**18
 LANE_STOCK_WEI = 10 * 10**18
 LANE_LOW_WEI = 10**18
 
@@ -163,18 +165,29 @@ async def _stock(ports: Ports, desk: FundingDesk, treasury: Treasury, report: Re
             lambda: treasury.prepare_mint(token, goal.to, amount.amount_minor),
         )
         report.stocked.append(amount)
+    if await chain.balance(chain.native, deployment.vault) < VAULT_LOW_WEI:
+        to_vault = (TENANT, Account.VAULT, deployment.vault)
+        report.stocked.append(await _coins(chain, desk, treasury, VAULT_STOCK_WEI, *to_vault))
     for lane in deployment.lanes:
         if await chain.balance(chain.native, lane) < LANE_LOW_WEI:
-            report.stocked.append(await _fuel(chain, desk, treasury, genesis, lane))
+            to_lane = (PLATFORM, Account.HOT_WALLET, lane)
+            report.stocked.append(await _coins(chain, desk, treasury, LANE_STOCK_WEI, *to_lane))
 
 
-async def _fuel(
-    chain: ChainPort, desk: FundingDesk, treasury: Treasury, genesis: str, lane: str
+async def _coins(
+    chain: ChainPort,
+    desk: FundingDesk,
+    treasury: Treasury,
+    wei: int,
+    tenant: str,
+    account: Account,
+    to: str,
 ) -> Money:
-    amount = Money(LANE_STOCK_WEI, chain.native)
-    goal = Goal(PLATFORM, Account.HOT_WALLET, amount, lane)
-    sign = lambda: treasury.prepare_transfer(None, lane, amount.amount_minor)  # noqa: E731
-    await desk.fund(treasury, genesis, goal, sign)
+    """Native coin from the treasury to ``to``, booked as ``tenant``'s."""
+    genesis = (await chain.identity()).genesis_hash
+    amount = Money(wei, chain.native)
+    sign = lambda: treasury.prepare_transfer(None, to, wei)  # noqa: E731
+    await desk.fund(treasury, genesis, Goal(tenant, account, amount, to), sign)
     return amount
 
 

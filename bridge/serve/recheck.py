@@ -1,7 +1,7 @@
 """Do the orders that were completed earlier still stand on the chain?
 
-For each of their batches the Merkle root is computed anew from the orders as they are stored and
-compared with the root that the vault holds: a changed order, wallet or amount would show.
+For each of the vault's batches the Merkle root is computed anew from the orders as they are stored
+and compared with the root that the vault holds: a changed order, wallet or amount would show.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _BATCHES = """
     FROM batches b
     JOIN networks n ON n.name = b.network
     JOIN orders o ON o.batch_id = b.id
-    WHERE b.network = $1 AND o.status = 'completed'
+    WHERE b.network = $1 AND b.kind = 'payout' AND o.status = 'completed'
     GROUP BY b.id, n.instance
     ORDER BY b.id DESC
     LIMIT $2

@@ -12,11 +12,12 @@ from settlement.receipt import PaidBatch
 # All rows, those of other tenants too: the root is made of every one. The tenant must have one.
 _PAID_BATCH = """
     SELECT b.id, b.network, b.asset, b.asset_scale, b.root, b.order_count, b.mined_ref,
-           b.block_number, b.block_hash, b.kind,
+           b.block_number, b.block_hash, b.kind, l.address AS sender,
            CASE WHEN n.instance = b.instance THEN n.vault_address END AS vault,
            o.id AS order_id, o.wallet, o.token_minor, o.batch_index
     FROM batches b
     JOIN networks n ON n.name = b.network
+    JOIN lanes l ON l.id = b.lane_id
     JOIN orders o ON o.batch_id = b.id
     WHERE b.id = $2 AND b.status = 'final'
       AND EXISTS (SELECT FROM orders own WHERE own.batch_id = b.id AND own.tenant_id = $1)
@@ -47,6 +48,7 @@ class ReceiptQueries:
             transaction=batch["mined_ref"],
             block_number=batch["block_number"],
             block_hash=batch["block_hash"],
+            sender=batch["sender"],
             kind=BatchKind(batch["kind"]),
             payouts=tuple(
                 Payout(row["order_id"], row["wallet"], int(row["token_minor"])) for row in rows

@@ -36,7 +36,8 @@ class Holding:
 async def holdings(store: LedgerStore, chain: ChainPort, deployment: Deployment) -> list[Holding]:
     """The vault in every listed token and in native coin, and all lanes together."""
     found = []
-    for asset in (*(deployment.asset(t.code) for t in deployment.tokens), chain.native):
+    listed = [deployment.asset(token.code) for token in deployment.tokens]
+    for asset in dict.fromkeys((*listed, chain.native)):
         held = await chain.balance(asset, deployment.vault)
         booked = await store.totals(Account.VAULT, asset)
         if held or booked or asset != chain.native:

@@ -47,6 +47,7 @@ class EvmChain:
         rpc: RpcClient,
         signers: Mapping[str, EvmSigner],
     ) -> None:
+        deployment.check_native(network.native)
         self.network = network.name
         self.native = network.native
         self.block_ms = network.block_ms

@@ -84,6 +84,13 @@ class Treasury:
         data = vault.admin_data("listAsset", token, limit_minor, probe)
         await self.deliver((await self.prepare(vault_address, data)).raw)
 
+    async def list_native(self, vault_address: str, limit_wei: int) -> None:
+        """The same for the chain's own coin, which needs no trial."""
+        if await self.limit_minor(vault_address, vault.NATIVE):
+            return
+        data = vault.admin_data("listAsset", vault.NATIVE, limit_wei, 0)
+        await self.deliver((await self.prepare(vault_address, data)).raw)
+
     async def limit_minor(self, vault_address: str, asset: str) -> int:
         """What may leave in any day; zero when the asset is not listed."""
         answer = await self._read(vault_address, _WINDOW + encode(["address"], [asset]))

@@ -8,6 +8,7 @@ from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from chain.artifacts import load_artifact
+from chain.deployment import NATIVE as NATIVE
 from chain.errors import ExecutionReverted
 from settlement.errors import (
     ChainError,
@@ -18,9 +19,6 @@ from settlement.errors import (
     InvariantBroken,
 )
 from settlement.ports.chain import Payout
-
-NATIVE = "0x" + "0" * 40
-"""How the vault names the chain's own coin."""
 
 _FUNCTIONS = {
     item["name"]: [i["type"] for i in item["inputs"]]

@@ -14,7 +14,8 @@ class OrderBounds(Struct, kw_only=True):
 
 
 class AssetView(Struct, kw_only=True):
-    """A token on a network: its contract's address, the decimals of its smallest unit."""
+    """A token on a network: its contract's address (zero for the chain's own coin), the decimals of
+    its smallest unit."""
 
     id: str
     object: str = "asset"

@@ -46,6 +46,32 @@ class ReceiptView(Struct, kw_only=True):
     finality: FinalityView
 
 
+class TransferReceiptView(Struct, kw_only=True):
+    """Proof that an order of native coin was paid by a plain transfer of its own.
+
+    The transaction's data are `batch_id` (8 bytes) and `root` (32 bytes), which is the leaf of a
+    batch whose only row, with index 0, is the order: see `receipt`. `scripts/verify-receipt` checks
+    it against any node. That `sender` pays for the bridge is not on the chain.
+    """
+
+    object: str = "transfer_receipt"
+    version: int = RECEIPT_VERSION
+    order_id: str
+    order_hash: Annotated[Hash, Meta(description="keccak-256 of `order_id`.")]
+    network: str
+    chain_id: int
+    sender: Annotated[str, Meta(description="The bridge's signing account.")]
+    batch_id: str
+    root: Hash
+    recipient: str
+    asset_address: Annotated[str, Meta(description="Zero: the chain's own coin.")]
+    amount_minor: str
+    transaction: Hash
+    block_number: int
+    block_hash: Hash
+    finality: FinalityView
+
+
 def receipt_view(
     batch: PaidBatch,
     vault: str,
@@ -54,7 +80,7 @@ def receipt_view(
     proof: PayoutProof,
     facts: ReceiptFacts,
 ) -> ReceiptView:
-    payout, depth = batch.payouts[index], facts.finality_depth_blocks
+    payout = batch.payouts[index]
     return ReceiptView(
         order_id=payout.order_id,
         order_hash=proof.order_hash,
@@ -71,5 +97,32 @@ def receipt_view(
         transaction=batch.transaction,
         block_number=batch.block_number,
         block_hash=batch.block_hash,
-        finality=FinalityView(rule="finalized" if depth is None else "depth", depth_blocks=depth),
+        finality=_finality(facts),
     )
+
+
+def transfer_receipt_view(
+    batch: PaidBatch, asset_address: str, proof: PayoutProof, facts: ReceiptFacts
+) -> TransferReceiptView:
+    [payout] = batch.payouts
+    return TransferReceiptView(
+        order_id=payout.order_id,
+        order_hash=proof.order_hash,
+        network=batch.network,
+        chain_id=facts.chain_id,
+        sender=batch.sender,
+        batch_id=str(batch.batch_id),
+        root=batch.root,
+        recipient=payout.wallet,
+        asset_address=asset_address,
+        amount_minor=str(payout.amount_minor),
+        transaction=batch.transaction,
+        block_number=batch.block_number,
+        block_hash=batch.block_hash,
+        finality=_finality(facts),
+    )
+
+
+def _finality(facts: ReceiptFacts) -> FinalityView:
+    depth = facts.finality_depth_blocks
+    return FinalityView(rule="finalized" if depth is None else "depth", depth_blocks=depth)
