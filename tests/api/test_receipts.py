@@ -12,7 +12,7 @@ from eth_utils.crypto import keccak
 from bridge.api.receipts import UNPAID
 from bridge.storage.records import KeyKind, Role
 from chain.evm.proofs import prove
-from settlement.batch import Batch, BatchKind, BatchStatus
+from settlement.batch import Batch, BatchStatus
 from settlement.ids import new_id
 from settlement.ledger import journal
 from settlement.ledger.accounts import Account
@@ -218,15 +218,6 @@ async def test_a_replaced_chain_takes_its_receipts_with_it(
     is_problem(await api.get(f"/v1/receipts/{order.id}"), 409, "receipt_not_provable")
     await execute(database_dsn, renew.format(-1))
     assert (await api.get(f"/v1/receipts/{order.id}")).status_code == 200
-
-
-async def test_a_plain_transfer_proves_no_order(api: Api, settler: Settler) -> None:
-    """It names none: the answer says which transaction it was, and gives no receipt."""
-    order = await settler.captured(api)
-    carried = order.token.amount_minor
-    batch = await settler.settle([order], kind=BatchKind.SINGLE, value_minor=carried)
-    problem = is_problem(await api.get(f"/v1/receipts/{order.id}"), 409, "receipt_not_provable")
-    assert str(batch.mined_ref) in problem["detail"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

@@ -26,7 +26,7 @@ from bridge.storage.queries import Queries
 from bridge.storage.records import KeyKind, Role
 from bridge.storage.store import PostgresStore
 from bridge.storage.wake import Wake
-from chain.deployment import Deployment, Token
+from chain.deployment import NATIVE, Deployment, Token
 from chain.evm.client import EvmChain
 from chain.gas.static import StaticGas
 from chain.networks.local import NETWORK
@@ -200,9 +200,16 @@ class Bridge:
 
     async def stock(self, amount: int = STOCK) -> None:
         """Tokens into the vault, and into the tenant's books."""
-        asset = self.ports_asset()
         self.world.stock(amount)
-        booking = journal.treasury_funded(Money(amount, asset), Account.VAULT)
+        await self._booked(Money(amount, self.ports_asset()))
+
+    async def stock_coins(self, wei: int) -> None:
+        """Native coin likewise."""
+        self.world.send(self.world.owner, self.world.vault.address, "0x", value=wei)
+        await self._booked(Money(wei, NETWORK.native))
+
+    async def _booked(self, amount: Money) -> None:
+        booking = journal.treasury_funded(amount, Account.VAULT)
         await self.store.book(self.tenant, f"fund:{uuid.uuid4().hex}", booking, self.clock.now())
 
     def ports_asset(self) -> Any:
@@ -237,7 +244,7 @@ def DEPLOYED(world: World) -> Deployment:  # noqa: N802
         network="local",
         rpc_urls=(str(world.http.base_url),),
         vault=world.vault.address,
-        tokens=(Token("DUSD", 6, world.dollar.address),),
+        tokens=(Token("DUSD", 6, world.dollar.address), Token("ETH", 18, NATIVE)),
         lanes=(world.settler.address,),
         escrow=world.escrow.address,
     )

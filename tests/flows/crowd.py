@@ -19,13 +19,15 @@ PAUSE = timedelta(milliseconds=300)
 """Longer than a stage waits after its first try; passed in no time."""
 
 
-async def captured(bridge: Bridge, wallets: Sequence[str], amount: str = "20.00") -> list[str]:
+async def captured(
+    bridge: Bridge, wallets: Sequence[str], amount: str = "20.00", asset: str = "DUSD"
+) -> list[str]:
     """One paid order per wallet, placed over the API in parallel; no tokens have left."""
     seats = asyncio.Semaphore(AT_ONCE)
 
     async def place(wallet: str) -> str:
         async with seats:
-            quote = await bridge.quote(amount)
+            quote = await bridge.quote(amount, asset=asset)
             answer = await bridge.post(
                 "/v1/orders",
                 {
