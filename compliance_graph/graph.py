@@ -185,6 +185,11 @@ class GrowingGraph:
         """How many transfers the delta holds: remember it per block, to :meth:`rewind` to it."""
         return len(self._late)
 
+    @property
+    def late(self) -> Sequence[tuple[int, int, float, int, int]]:
+        """The delta's rows, oldest first; the same objects for as long as they are not rewound."""
+        return self._late
+
     def append(self, rows: Transfers) -> None:
         """Raises :class:`ValueError` for negative nodes, before anything is taken in."""
         if len(rows) and min(rows.src.min(), rows.dst.min()) < 0:
@@ -201,8 +206,10 @@ class GrowingGraph:
         """Forget what was appended after ``mark``, as after a reorganisation of the chain."""
         while len(self._late) > mark:
             src, dst, *_ = self._late.pop()
-            self._out[src].pop()
-            self._in[dst].pop()
+            for ends, node in ((self._out, src), (self._in, dst)):
+                ends[node].pop()
+                if not ends[node]:
+                    del ends[node]
         late = max((max(r[0], r[1]) + 1 for r in self._late), default=0)
         self._n_nodes = max(self.base.n_nodes, late)
 
@@ -214,16 +221,13 @@ class GrowingGraph:
         base = self.base.received(node) if node < self.base.n_nodes else None
         return self._with_late(base, self._in.get(node))
 
-    def late(self) -> Transfers:
-        """The delta, in the order of appending."""
-        return Transfers.of(self._late)
+    def late_of(self, node: int, outgoing: bool) -> list[tuple[int, int, float, int, int]]:
+        """What the delta holds of the node in one direction, in the order of appending."""
+        at = (self._out if outgoing else self._in).get(node, ())
+        return [self._late[i] for i in at]
 
-    def late_of(self, node: int) -> tuple[Transfers, Transfers]:
-        """What the delta holds of the node: sent, received, in the order of appending."""
-        sent, received = self._out.get(node, ()), self._in.get(node, ())
-        return Transfers.of(self._late[i] for i in sent), Transfers.of(
-            self._late[i] for i in received
-        )
+    def has_late(self, node: int, outgoing: bool) -> bool:
+        return node in (self._out if outgoing else self._in)
 
     def merged(self) -> TransferGraph:
         """A new fixed graph with the delta inside: for the next save, off the hot path."""

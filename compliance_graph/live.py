@@ -121,7 +121,7 @@ class LiveGraph:
             held = self.held
             if sum(1 for i in held.late_ids if i <= settled) < least_rows:
                 return False
-            late = Read(np.array(held.late_ids, dtype=np.int64), held.graph.late())
+            late = Read(np.array(held.late_ids, dtype=np.int64), Transfers.of(held.graph.late))
             await self._fold(late, settled)
         return True
 

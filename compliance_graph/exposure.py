@@ -1,0 +1,225 @@
+"""How much of what an account got and gave is bad money, followed through the whole graph.
+
+Every account mixes what it received (haircut, Möser, Böhme and Breuker 2014): if a tenth of its
+inflow is stolen, a tenth of each of its payments is. The share of account v in category c within
+h hops is the average over its incoming worth w(u, v)
+
+    x_h(v, c) = sum_u w(u, v) · y(u, c) / W(v)
+    y(u, c)   = 1 if u is of c, 0 if u is of another kind, else x_{h-1}(u, c)
+
+so splitting a sum over fresh accounts, however many, leaves the share as it was, and cycles cannot
+raise it. Outflow is the same with all arrows turned round. Transfers to oneself count nowhere.
+
+All accounts of the fixed graph are computed in one sweep per hop when a snapshot is taken (kernels
+compiled by numba, milliseconds per hundred thousand transfers). A screening reads one row and adds
+what the delta holds.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from compliance_graph.addressbook import AddressBook
+from compliance_graph.graph import Floats, GrowingGraph, Ints, TransferGraph
+from compliance_graph.labels import NOBODY, Kinds, Labels
+
+Shares = npt.NDArray[np.float32]
+LATE_ROWS_MAX = 2_000
+"""Of the delta, per screening; a delta is folded long before one account's part is so long."""
+
+
+def compiled(function: Any) -> Any:
+    """Compiled when first called and kept on disk; runs beside other threads."""
+    return njit(cache=True, nogil=True)(function)
+
+
+@compiled
+def _sweep(start, order, peers, amount, kinds, before, after, totals):  # type: ignore[no-untyped-def]
+    """``order`` maps a place to its row; empty where places are rows."""
+    straight = len(order) == 0
+    for node in range(len(start) - 1):
+        total = 0.0
+        for at in range(start[node], start[node + 1]):
+            row = at if straight else order[at]
+            peer = peers[row]
+            worth = amount[row]
+            if peer == node or worth <= 0.0:
+                continue
+            total += worth
+            kind = kinds[peer]
+            if kind > 0:
+                after[node, kind - 1] += worth
+            elif kind == 0:
+                for c in range(after.shape[1]):
+                    after[node, c] += worth * before[peer, c]
+        totals[node] = total
+        if total > 0.0:
+            for c in range(after.shape[1]):
+                after[node, c] /= total
+
+
+@compiled
+def _meet(  # type: ignore[no-untyped-def]
+    out_start, receivers, in_start, in_order, senders, firsts, lasts, rows_max, marks, mark
+):
+    """``marks`` says by the number of the question which accounts have been reached."""
+    for node in firsts:
+        marks[node] = mark
+        for row in range(max(out_start[node], out_start[node + 1] - rows_max), out_start[node + 1]):
+            marks[receivers[row]] = mark
+    for node in lasts:
+        if marks[node] == mark:
+            return True
+        for at in range(max(in_start[node], in_start[node + 1] - rows_max), in_start[node + 1]):
+            if marks[senders[in_order[at]]] == mark:
+                return True
+    return False
+
+
+def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """As compiled code wants it, mapped or not: one read-only kind of array, compiled once."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One direction of the fixed graph: ``shares`` (n_nodes, categories), ``totals`` (n_nodes,).
+
+    ``start``, ``order``, ``peers``, ``amount`` and ``time_s`` are the graph's own columns as
+    compiled code wants them; an empty ``order`` means that places are rows.
+    """
+
+    start: npt.NDArray[Any]
+    order: npt.NDArray[Any]
+    peers: npt.NDArray[Any]
+    amount: npt.NDArray[Any]
+    time_s: npt.NDArray[Any]
+    shares: Shares
+    totals: Floats
+
+    @staticmethod
+    def of(base: TransferGraph, kinds: Kinds, hops: int, categories: int, outgoing: bool) -> "Side":
+        rows = base.rows
+        start, order, peers = base.in_start, base.in_rows, rows.src
+        if outgoing:
+            start, order, peers = base.out_start, np.zeros(0, dtype=np.int64), rows.dst
+        start, order, peers, amount, time_s, kinds = (
+            plain(column) for column in (start, order, peers, rows.amount, rows.time_s, kinds)
+        )
+        totals = np.zeros(base.n_nodes)
+        before = np.zeros((base.n_nodes, categories), dtype=np.float32)
+        for _ in range(hops):
+            after = np.zeros((base.n_nodes, categories), dtype=np.float64)
+            _sweep(start, order, peers, amount, kinds, plain(before), after, totals)
+            before = after.astype(np.float32)
+        return Side(start, order, peers, amount, time_s, before, totals)
+
+
+class Exposures:
+    """Shares of every account of ``graph``; made anew for a new snapshot or new labels."""
+
+    def __init__(
+        self, graph: GrowingGraph, book: AddressBook, labels: Labels, hops: int, categories: int
+    ) -> None:
+        self._graph, self._book, self._labels = graph, book, labels
+        self._hops, self._categories = hops, categories
+        self.kinds = labels.of_accounts(book, graph.base.n_nodes)
+        self.sides = {
+            outgoing: Side.of(graph.base, self.kinds, hops, categories, outgoing)
+            for outgoing in (False, True)
+        }
+        self._marks = np.zeros(graph.base.n_nodes, dtype=np.int64)
+        self._asked = 0
+
+    def kind(self, node: int) -> int:
+        """The category's number, or that nobody knows the account, or that it is a service."""
+        if node < len(self.kinds):
+            return int(self.kinds[node])
+        return self._labels.kinds.get(self._book.name(node), NOBODY)
+
+    def may_return(self, firsts: Ints, lasts: Ints, rows_max: int) -> bool:
+        """Whether value may have gone from ``firsts`` to ``lasts`` over at most one more account.
+
+        Of each account the latest ``rows_max`` payments are looked at; late ones always may.
+        """
+        if self._graph.mark and any(
+            self._graph.has_late(int(node), outgoing)
+            for nodes, outgoing in ((firsts, True), (lasts, False))
+            for node in nodes
+        ):
+            return True
+        size = len(self.kinds)
+        self._asked += 1
+        out, into = self.sides[True], self.sides[False]
+        columns = (out.start, out.peers, into.start, into.order, into.peers)
+        return bool(
+            _meet(
+                *columns,
+                *(firsts[firsts < size], lasts[lasts < size], rows_max, self._marks, self._asked),
+            )
+        )
+
+    def kinds_of(self, nodes: Ints) -> Kinds:
+        """Of many at once. Shape (n,)."""
+        known = nodes < len(self.kinds)
+        kinds = np.zeros(len(nodes), dtype=np.int8)
+        kinds[known] = self.kinds[nodes[known]]
+        for at in np.flatnonzero(~known):
+            kinds[at] = self.kind(int(nodes[at]))
+        return kinds
+
+    def share_of(self, nodes: Ints, category: int, outgoing: bool) -> Floats:
+        """How much of each account is of that category: all of it, nothing, or its share."""
+        kinds = self.kinds_of(nodes)
+        table = self.sides[outgoing].shares
+        known = nodes < len(table)
+        shares = np.zeros(len(nodes))
+        shares[known] = table[nodes[known], category - 1]
+        if self._graph.mark:
+            for at, node in enumerate(nodes.tolist()):
+                if kinds[at] == NOBODY and self._graph.has_late(node, outgoing):
+                    shares[at] = self.of(node, outgoing)[0][category - 1]
+        out: Floats = np.where(kinds == category, 1.0, np.where(kinds == NOBODY, shares, 0.0))
+        return out
+
+    def of(self, node: int, outgoing: bool) -> tuple[Floats, float]:
+        """Shares by category (categories,) and the whole worth they are shares of."""
+        return self._of(node, outgoing, self._hops, {}, [LATE_ROWS_MAX])
+
+    def _of(
+        self,
+        node: int,
+        outgoing: bool,
+        depth: int,
+        known: dict[int, tuple[Floats, float]],
+        budget: list[int],
+    ) -> tuple[Floats, float]:
+        if node in known:
+            return known[node]
+        side = self.sides[outgoing]
+        shares, total = np.zeros(self._categories), 0.0
+        if node < len(side.totals):
+            shares, total = side.shares[node].astype(np.float64), float(side.totals[node])
+        known[node] = shares, total  # for whoever comes back here in a circle
+        late = self._graph.late_of(node, outgoing)[-budget[0] :] if budget[0] else []
+        if not late or depth == 0:
+            return shares, total
+        budget[0] -= len(late)
+        sums = shares * total
+        for src, dst, worth, _, _ in late:
+            peer = dst if outgoing else src
+            if peer == node or worth <= 0:
+                continue
+            total += worth
+            kind = self.kind(peer)
+            if kind > 0:
+                sums[kind - 1] += worth
+            elif kind == NOBODY:
+                sums += worth * self._of(peer, outgoing, depth - 1, known, budget)[0]
+        known[node] = sums / total if total else sums, total
+        return known[node]

@@ -1,0 +1,159 @@
+"""The policy file as typed values: what is a risk, from where on, and what follows.
+
+The packaged ``policy.toml`` explains every entry; a deployment may name a file of its own, which
+has to be complete: a threshold that somebody forgot must not be a threshold of zero.
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from settlement.ids import TenantId
+from settlement.money import Money
+
+Severity = Literal["note", "review"]
+SANCTIONED = "sanctioned"
+
+
+class PolicyError(ValueError):
+    """The policy file cannot be used; the message names the entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A kind of counterparty. ``number`` counts from 1, in the order of the file."""
+
+    name: str
+    number: int
+    words: frozenset[str]
+    note_ppm: int
+    in_ppm: int
+    out_ppm: int
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A pattern's severity and thresholds; :meth:`at` gives one by its name in the file."""
+
+    name: str
+    severity: Severity
+    thresholds: Mapping[str, Any]
+
+    def at(self, threshold: str) -> Any:
+        return self.thresholds[threshold]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``version`` is the first 16 hex digits of the SHA-256 of the file's bytes."""
+
+    version: str
+    worth: Mapping[str, float]
+    dust: float
+    transfers_max: int
+    notes_for_review: int
+    stale_after_s: int
+    clear_up_to: Mapping[str, int]
+    tenants: Mapping[TenantId, Mapping[str, int]]
+    review_from_ppm: int
+    enough_transfers: int
+    hops: int
+    least_worth: float
+    steps_max: int
+    categories: tuple[Category, ...]
+    services: frozenset[str]
+    rules: Mapping[str, Rule]
+
+    def within_limit(self, tenant_id: TenantId, amount: Money | None) -> bool:
+        """Whether an unscored wallet may be paid for that much by lists and rules alone."""
+        if amount is None:
+            return False
+        limits = self.tenants.get(tenant_id, self.clear_up_to)
+        limit = limits.get(amount.asset.code)
+        whole = Fraction(amount.amount_minor, 10**amount.asset.scale)
+        return limit is not None and whole <= limit
+
+
+def load_policy(path: Path | None = None) -> Policy:
+    """The packaged policy, or the deployment's. Raises :class:`PolicyError`."""
+    source = path or resources.files("compliance_graph") / "policy.toml"
+    try:
+        return parse_policy(source.read_bytes())
+    except OSError as error:
+        raise PolicyError(f"{path}: {error.strerror}") from error
+
+
+def parse_policy(content: bytes) -> Policy:
+    """Raises :class:`PolicyError` naming what is missing or of the wrong kind."""
+    try:
+        entries = tomllib.loads(content.decode())
+        return _parsed(entries, hashlib.sha256(content).hexdigest()[:16])
+    except KeyError as error:
+        raise PolicyError(f"the policy lacks the entry {error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise PolicyError(f"the policy cannot be read: {error}") from error
+
+
+def _parsed(entries: Mapping[str, Any], version: str) -> Policy:
+    general, exposure = entries["general"], entries["exposure"]
+    abstention, model = entries["abstention"], entries["model"]
+    complete = tomllib.loads((resources.files("compliance_graph") / "policy.toml").read_text())
+    rules = {}
+    for name, known in complete["rule"].items():
+        thresholds = entries["rule"][name]
+        if missing := known.keys() - thresholds.keys():
+            raise KeyError(f"rule.{name}.{min(missing)}")
+        rules[name] = Rule(name, _severity(thresholds["severity"]), thresholds)
+    return Policy(
+        version=version,
+        worth={code: _positive(worth) for code, worth in entries["worth"].items()},
+        dust=_positive(general["dust"]),
+        transfers_max=int(general["transfers_max"]),
+        notes_for_review=int(general["notes_for_review"]),
+        stale_after_s=int(general["stale_after_s"]),
+        clear_up_to={code: int(most) for code, most in abstention["clear_up_to"].items()},
+        tenants={
+            TenantId(name): dict(limits) for name, limits in abstention.get("tenants", {}).items()
+        },
+        review_from_ppm=int(model["review_from_ppm"]),
+        enough_transfers=int(model["enough_transfers"]),
+        hops=int(exposure["hops"]),
+        least_worth=_positive(exposure["least_worth"]),
+        steps_max=int(exposure["steps_max"]),
+        categories=tuple(
+            _category(name, number, entry)
+            for number, (name, entry) in enumerate(entries["category"].items(), 1)
+        ),
+        services=frozenset(entries["services"]["words"]),
+        rules=rules,
+    )
+
+
+def _category(name: str, number: int, entry: Mapping[str, Any]) -> Category:
+    return Category(
+        name,
+        number,
+        frozenset(entry["words"]),
+        int(entry["note_ppm"]),
+        int(entry["in_ppm"]),
+        int(entry["out_ppm"]),
+        _severity(entry["severity"]),
+    )
+
+
+def _severity(text: str) -> Severity:
+    if text not in ("note", "review"):
+        raise ValueError(f"severity {text!r} is neither note nor review")
+    return text  # type: ignore[return-value]
+
+
+def _positive(number: Any) -> float:
+    if not 0 < float(number) < float("inf"):
+        raise ValueError(f"{number!r} must be above zero")
+    return float(number)

@@ -1,0 +1,112 @@
+"""Exposure: the share of an account's inflow or outflow that comes from, or ends at, a category.
+
+    MIXER ──90──► a ──90──► WALLET ◄──10── b        in: 90% from a mixer, two hops
+
+Sums below ``least_worth`` say nothing whatever their share: anybody can send dust to anybody.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from compliance_graph.policy import Category
+from compliance_graph.rules.findings import PPM, Account, Finding, Step, View
+
+_BRANCHES = 4
+
+
+def find(account: Account) -> tuple[Finding, ...]:
+    """One finding per category and direction that crosses its threshold."""
+    view, node = account.view, account.node
+    found = []
+    for outgoing in (False, True):
+        shares, total = view.exposures.of(node, outgoing)
+        if not shares.any() or view.is_service(node):
+            continue
+        for category in view.policy.categories:
+            share = float(shares[category.number - 1])
+            if share * total >= view.policy.least_worth:
+                finding = _finding(account, category, outgoing, share, total)
+                found += [finding] if finding else []
+    return tuple(found)
+
+
+def _finding(
+    account: Account, category: Category, outgoing: bool, share: float, total: float
+) -> Finding | None:
+    share_ppm = min(PPM, round(share * PPM))
+    threshold_ppm = category.out_ppm if outgoing else category.in_ppm
+    if share_ppm < min(category.note_ppm, threshold_ppm):
+        return None
+    severity = category.severity if share_ppm >= threshold_ppm else "note"
+    steps, in_order = _path(account.view, account.node, category.number, outgoing)
+    if not in_order:
+        severity = "note"  # no money can have come this way: it left before it arrived
+    way = "sent ends at" if outgoing else "received comes from"
+    verb = f"{share:.1%} of what this account {way} the category {category.name}"
+    hops = f"{len(steps)} hop{'s' if len(steps) != 1 else ''} away at the nearest shown"
+    direct = _direct(account, category.number, outgoing)
+    detail = f"{verb} (worth {round(share * total)}, {direct:.1%} directly; {hops})"
+    if not in_order:
+        detail += "; no order of the payments lets value flow along the path"
+    code = f"exposure.{category.name}.{'out' if outgoing else 'in'}"
+    return Finding(code, severity, detail, share_ppm, steps)
+
+
+def _direct(account: Account, kind: int, outgoing: bool) -> float:
+    """Of the payments that patterns look at, the share with the category itself."""
+    payments = account.sent if outgoing else account.received
+    total = float(payments.worth.sum())
+    if not total:
+        return 0.0
+    kinds = account.view.exposures.kinds_of(payments.peers)
+    return float(payments.worth[kinds == kind].sum()) / total
+
+
+def _path(view: View, node: int, kind: int, outgoing: bool) -> tuple[tuple[Step, ...], bool]:
+    """The heaviest way that time allows; else the heaviest way, and that time forbids it."""
+    for timed in (True, False):
+        budget = [view.policy.steps_max]
+        nodes = _walk(view, node, kind, outgoing, [node], None, timed, budget)
+        if nodes:
+            pairs = list(pairwise(nodes))
+            if not outgoing:
+                pairs = [(b, a) for a, b in reversed(pairs)]
+            return view.steps(*pairs), timed
+    return (), True
+
+
+def _walk(
+    view: View,
+    node: int,
+    kind: int,
+    outgoing: bool,
+    path: list[int],
+    bound_s: int | None,
+    timed: bool,
+    budget: list[int],
+) -> list[int] | None:
+    """Depth first, the heaviest contribution first. ``bound_s``: incoming, value must arrive no
+    later than the last payment onwards; outgoing, leave no earlier than the first one in."""
+    if budget[0] <= 0 or len(path) > 2 * view.policy.hops:
+        return None
+    budget[0] -= 1
+    payments = view.payments(node, outgoing)
+    fits = np.ones(len(payments), dtype=bool)
+    if timed and bound_s is not None:
+        fits = payments.time_s >= bound_s if outgoing else payments.time_s <= bound_s
+    peers, places = np.unique(payments.peers[fits], return_inverse=True)
+    worth = np.bincount(places, weights=payments.worth[fits], minlength=len(peers))
+    weights = worth * view.exposures.share_of(peers, kind, outgoing)
+    for at in np.argsort(-weights, kind="stable")[:_BRANCHES]:
+        peer = int(peers[at])
+        if weights[at] <= 0 or peer in path:
+            continue
+        if view.exposures.kind(peer) == kind:
+            return [*path, peer]
+        times = payments.time_s[fits][places == at]
+        bound = int(times.min()) if outgoing else int(times.max())
+        found = _walk(view, peer, kind, outgoing, [*path, peer], bound, timed, budget)
+        if found:
+            return found
+    return None

@@ -1,0 +1,164 @@
+"""What a rule says, and what it reads: a finding with its evidence, an account's own payments."""
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from compliance_graph.addressbook import AddressBook
+from compliance_graph.exposure import Exposures, compiled
+from compliance_graph.graph import Floats, GrowingGraph, Ints
+from compliance_graph.labels import SERVICE
+from compliance_graph.policy import Policy, Severity
+
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Payments from one account to another: their worth in hundredths of the policy's unit, how
+    many, and when the first and the last was, in seconds since 1970."""
+
+    src: str
+    dst: str
+    worth_cents: int
+    count: int
+    first_s: int
+    last_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``share_ppm`` is the share that crossed the threshold, ``evidence`` the path or the payments
+    that an officer should look at."""
+
+    code: str
+    severity: Severity
+    detail: str
+    share_ppm: int
+    evidence: tuple[Step, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(stored: dict[str, Any]) -> "Finding":
+        steps = tuple(Step(**step) for step in stored["evidence"])
+        return Finding(**{**stored, "evidence": steps})
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """One direction of an account, oldest first: nothing to itself, no dust. Shapes (n,)."""
+
+    peers: Ints
+    worth: Floats
+    time_s: Ints
+
+    def __len__(self) -> int:
+        return len(self.peers)
+
+
+@dataclass
+class View:
+    """All that a rule may read."""
+
+    graph: GrowingGraph
+    exposures: Exposures
+    book: AddressBook
+    policy: Policy
+    _payments: dict[tuple[int, bool], Payments] = field(default_factory=dict)
+
+    def payments(self, node: int, outgoing: bool) -> Payments:
+        """The latest ``transfers_max`` that are worth more than dust."""
+        key = (node, outgoing)
+        if key not in self._payments:
+            self._payments[key] = _payments(self, node, outgoing)
+        return self._payments[key]
+
+    def is_service(self, node: int) -> bool:
+        return self.exposures.kind(node) == SERVICE
+
+    def steps(self, *pairs: tuple[int, int]) -> tuple[Step, ...]:
+        """Each pair's payments, summed up."""
+        return tuple(self._step(src, dst) for src, dst in pairs)
+
+    def _step(self, src: int, dst: int) -> Step:
+        sent = self.payments(src, True)
+        rows = np.flatnonzero(sent.peers == dst)
+        if not len(rows):  # among so many that the receiver's side is the shorter one
+            sent = self.payments(dst, False)
+            rows = np.flatnonzero(sent.peers == src)
+        times, cents = sent.time_s[rows], round(100 * float(sent.worth[rows].sum()))
+        first, last = (int(times[0]), int(times[-1])) if len(rows) else (0, 0)
+        return Step(self.book.name(src), self.book.name(dst), cents, len(rows), first, last)
+
+
+@dataclass
+class Account:
+    """The screened account as the patterns see it."""
+
+    view: View
+    node: int
+
+    @cached_property
+    def received(self) -> Payments:
+        return self.view.payments(self.node, False)
+
+    @cached_property
+    def sent(self) -> Payments:
+        return self.view.payments(self.node, True)
+
+
+def _payments(view: View, node: int, outgoing: bool) -> Payments:
+    dust, most = view.policy.dust, view.policy.transfers_max
+    side = view.exposures.sides[outgoing]
+    peers, worth, time_s = _NONE
+    if node < len(side.totals):
+        columns = (side.start, side.order, side.peers, side.amount, side.time_s)
+        peers, worth, time_s = _latest(*columns, node, dust, most)
+    if not view.graph.has_late(node, outgoing):
+        return Payments(peers, worth, time_s)
+    late = [
+        (dst if outgoing else src, amount, at)
+        for src, dst, amount, _, at in view.graph.late_of(node, outgoing)[-most:]
+        if src != dst and amount >= dust
+    ]
+    if late:
+        far, amounts, times = zip(*late, strict=True)
+        peers = np.concatenate([peers, np.array(far, dtype=np.int64)])
+        worth = np.concatenate([worth, np.array(amounts, dtype=np.float64)])
+        time_s = np.concatenate([time_s, np.array(times, dtype=np.int64)])
+        newest = np.argsort(time_s, kind="stable")[-most:]
+        peers, worth, time_s = peers[newest], worth[newest], time_s[newest]
+    return Payments(peers, worth, time_s)
+
+
+@compiled
+def _latest(start, order, ends, amount, time_s, node, dust, most):  # type: ignore[no-untyped-def]
+    """Walks back from the newest, so that the cost is bounded by what is kept, dust aside."""
+    straight = len(order) == 0
+    begin, end = start[node], start[node + 1]
+    size = min(most, end - begin)
+    rows = np.empty(size, dtype=np.int64)
+    left = size
+    at = end
+    while at > begin and left > 0:
+        at -= 1
+        row = at if straight else order[at]
+        if ends[row] != node and amount[row] >= dust:
+            left -= 1
+            rows[left] = row
+    kept = rows[left:]
+    peers = np.empty(len(kept), dtype=np.int64)
+    worth = np.empty(len(kept), dtype=np.float64)
+    times = np.empty(len(kept), dtype=np.int64)
+    for i in range(len(kept)):
+        peers[i] = ends[kept[i]]
+        worth[i] = amount[kept[i]]
+        times[i] = time_s[kept[i]]
+    return peers, worth, times
+
+
+_NONE = (np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=np.int64))
