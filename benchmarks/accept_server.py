@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import secrets
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
@@ -25,6 +26,7 @@ from bridge.storage.wake import Wake
 from chain.evm.addresses import normalize_address
 from settlement.money import Asset
 from settlement.ports.clock import SystemClock
+from settlement.ports.gas import Decision, Outlook, Waiting
 from settlement.ports.payment import ProviderEvent
 
 BARE_TABLE = "CREATE TABLE IF NOT EXISTS bare (id text PRIMARY KEY, body text NOT NULL)"
@@ -35,8 +37,10 @@ class _NoGas:
     async def quote_fee_wei(self, network: str) -> int:  # noqa: ARG002
         return 10**14
 
-    async def reservation_fee_wei(self, network: str, remaining_blocks: int) -> int | None:  # noqa: ARG002
+    async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:  # noqa: ARG002
         return None
+
+    async def decided(self, decision: Decision) -> None: ...
 
 
 def _no_webhooks(body: bytes, signature: str) -> ProviderEvent:

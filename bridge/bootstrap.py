@@ -14,6 +14,7 @@ from typing import Any
 from bridge import logging
 from bridge.api.errors import WebhookInvalid
 from bridge.api.services import NetworkInfo, Services, TokenInfo, VerifyWebhook
+from bridge.gas import gas_service
 from bridge.metrics import Metrics
 from bridge.payments.stripe import StripePayments, verify_webhook
 from bridge.prices.static import StaticPrices
@@ -64,7 +65,7 @@ async def open_ports(
             payment=open_payments(settings),
             screening=open_screening(settings, store),
             chains=chains,
-            gas=StaticGas(networks),
+            gas=gas_service(settings, networks, chains, store.pool),
             clock=SystemClock(),
             policy=policy or Policy(fee_caps_wei=settings.fee_caps_wei),
             log=logging.get("worker"),

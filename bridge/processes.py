@@ -20,6 +20,7 @@ import uvloop
 from bridge import worker_metrics
 from bridge.app import create_app, uvicorn_config
 from bridge.bootstrap import database_url, open_ports, open_services, open_wake
+from bridge.gas import gas_jobs
 from bridge.settings import Settings, SettingsError
 from bridge.worker import Worker
 from chain.evm.client import EvmChain
@@ -57,7 +58,13 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     wake = await open_wake(database_url(settings))
     try:
         async with open_ports(settings) as ports:
-            worker = Worker(ports, wake, tick_ms=settings.tick_ms, sweep_s=settings.sweep_s)
+            worker = Worker(
+                ports,
+                wake,
+                tick_ms=settings.tick_ms,
+                sweep_s=settings.sweep_s,
+                jobs=gas_jobs(ports.gas),
+            )
             with _shown(settings, ports):
                 await worker.start()
                 ports.log.info("worker_started", networks=sorted(ports.chains))

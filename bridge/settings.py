@@ -222,6 +222,14 @@ class Settings:
         "How often the provider's event list is read for lost webhooks, in seconds.",
         "integer",
     )
+    gas_policy: str = _var(
+        "TIDEGATE_GAS_POLICY",
+        _choice("auto", "on", "off"),
+        "auto",
+        "Whether orders may wait for a lower network fee: on, off, or auto (off on local chains, "
+        "whose fees are no market).",
+        "choice",
+    )
     worker_metrics_port: int = _var(
         "TIDEGATE_WORKER_METRICS_PORT",
         _integer(0, 65_535),

@@ -6,7 +6,7 @@ twice changes nothing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,9 @@ SWEEP_BACK = timedelta(days=3)
 """How far a worker's first sweep looks back: as long as Stripe itself repeats deliveries."""
 VERIFY_S = 15
 """How often each chain is asked whether it is still the one we know."""
+
+
+Job = Callable[[], Awaitable[None]]
 
 
 class Stage:
@@ -126,10 +129,22 @@ class Lanes:
 
 
 class Worker:
-    """Runs every stage until :meth:`stop`."""
+    """Runs every stage until :meth:`stop`, and ``jobs`` beside them, each every so many seconds.
 
-    def __init__(self, ports: Ports, wake: Wake, *, tick_ms: int, sweep_s: int) -> None:
+    A job never raises; it is not begun again while it runs.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        wake: Wake,
+        *,
+        tick_ms: int,
+        sweep_s: int,
+        jobs: Sequence[tuple[Job, float]] = (),
+    ) -> None:
         self._ports = ports
+        self._jobs = jobs
         self._wake = wake
         self._tick_ms = tick_ms
         self._sweep_s = sweep_s
@@ -154,6 +169,8 @@ class Worker:
             self._every(stage.beat, self._tick_ms / 1000)
         self._every(self.verify, VERIFY_S)
         self._every(self.sweep, self._sweep_s)
+        for job, seconds in self._jobs:
+            self._every(job, seconds)
         self._scheduler.start()
         self._wake.listen([WORK], lambda _channel: self.pulse())
         self.pulse()

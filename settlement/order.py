@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from settlement.ids import OrderId, QuoteId, TenantId
 from settlement.money import Money
-from settlement.quote import Line
+from settlement.quote import Line, Speed
 
 
 class Direction(StrEnum):
@@ -74,6 +74,7 @@ class Order:
 
     An order that settles to an escrow pays the escrow's purse: that is its ``wallet``. ``parties``
     are those whom the escrow may pay later, ``settle_by`` when it is too late to fill the purse.
+    ``speed`` is how long it may wait for a lower network fee once it is paid.
     """
 
     id: OrderId
@@ -112,6 +113,7 @@ class Order:
     escrow_id: str | None = None
     parties: tuple[str, ...] = ()
     settle_by: datetime | None = None
+    speed: Speed = Speed.STANDARD
 
     @property
     def screened(self) -> tuple[str, ...]:

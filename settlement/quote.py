@@ -23,6 +23,14 @@ class LineKind(StrEnum):
     ROUNDING = "rounding"
 
 
+class Speed(StrEnum):
+    """How long an order may wait for a lower network fee, once it is paid."""
+
+    INSTANT = "instant"
+    STANDARD = "standard"
+    ECONOMY = "economy"
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One part of the gross amount, in the fiat's minor units."""
@@ -59,6 +67,7 @@ class Quote:
     rate: Fraction
     created_at: datetime
     expires_at: datetime
+    speed: Speed = Speed.STANDARD
 
 
 def split_gross(gross_minor: int, pricing: Pricing) -> dict[LineKind, int]:

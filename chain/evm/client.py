@@ -13,6 +13,7 @@ from chain.endpoints import EndpointHealth
 from chain.errors import GasTooHigh, NonceTooLow
 from chain.evm import escrow, merkle, vault
 from chain.evm.addresses import normalize_address
+from chain.evm.fee_market import EvmFeeMarket
 from chain.evm.history import History
 from chain.evm.reads import Reads
 from chain.evm.receipts import unwrap
@@ -63,6 +64,7 @@ class EvmChain:
         assets[vault.NATIVE] = network.native
         self.history = History(rpc, self._reads, deployment.vault, assets)
         self.escrows = escrow.EvmEscrowPort(self._reads)
+        self.fee_market = EvmFeeMarket(rpc)
         self._requests = Requests(
             deployment.vault,
             self._swallowing,

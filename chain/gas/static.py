@@ -1,8 +1,9 @@
 """The gas port without a forecast: the network file's own figures, and no opinion on when."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chain.network import Network
+from settlement.ports.gas import Decision, Outlook, Waiting
 
 
 class StaticGas:
@@ -15,5 +16,8 @@ class StaticGas:
         facts = self._networks[network]
         return facts.gas_per_payout * facts.static_fee_wei
 
-    async def reservation_fee_wei(self, network: str, remaining_blocks: int) -> int | None:  # noqa: ARG002
+    async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:  # noqa: ARG002
         return None
+
+    async def decided(self, decision: Decision) -> None:
+        """What leaves at once needs no note."""

@@ -12,6 +12,7 @@ from settlement.batch import Batch, BatchKind, BatchStatus, Lane, RequestedCall,
 from settlement.batching.anchor import check_anchor
 from settlement.batching.bind import bind
 from settlement.batching.funds import affordable
+from settlement.batching.moment import choose
 from settlement.batching.nonces import reconcile
 from settlement.batching.singles import choose_singles
 from settlement.errors import (
@@ -28,7 +29,7 @@ from settlement.money import Asset
 from settlement.order import HoldReason, Order
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort
-from settlement.schedule import SendNow, Wait, after, blocks_left, decide, poll_at, retry_at
+from settlement.schedule import SendNow, Wait, after, poll_at, retry_at
 from settlement.screening import vetoed_orders
 from settlement.transitions import Change, stay
 
@@ -191,13 +192,18 @@ async def _plan(
 ) -> Lane:
     """Bind the orders to new batches, with nonces below ``end``, if this is the moment; returns the
     lane as it then is. What the vault would not pay now, no lane pays singly."""
-    verdict = await _moment(ports, chain, lane, orders)
-    if isinstance(verdict, SendNow):
-        verdict, orders = await _preflight(ports, chain, lane, asset, orders)
+    note, moment = await choose(ports, chain, lane, orders)
+    if moment.waits:
+        await ports.store.apply_many([_hold(o, moment.hold, moment.until) for o in moment.waits])
+    if not moment.sends:
+        await ports.gas.decided(note)
+        return lane
+    verdict, orders = await _preflight(ports, chain, lane, asset, list(moment.sends))
     now = ports.clock.now()
     if isinstance(verdict, Wait):
         await ports.store.apply_many([_hold(o, verdict.hold, verdict.until) for o in orders])
         return lane
+    await ports.gas.decided(replace(note, sent=len(orders)))
     singles = await choose_singles(ports, chain, lane, orders) if asset == chain.native else []
     together = [order for order in orders if order not in singles]
     if together:
@@ -208,23 +214,6 @@ async def _plan(
         else:
             await ports.store.apply_many([stay(order, now)])
     return lane
-
-
-async def _moment(
-    ports: Ports, chain: ChainPort, lane: Lane, orders: list[Order]
-) -> SendNow | Wait:
-    now = ports.clock.now()
-    fees = await chain.fees()
-    left = blocks_left(orders, now, block_ms=chain.block_ms, policy=ports.policy)
-    return decide(
-        orders,
-        now,
-        batch_max=chain.max_batch,
-        fee_wei=fees.max_fee_wei,
-        fee_cap_wei=ports.policy.fee_caps_wei.get(lane.network),
-        reservation_fee_wei=await ports.gas.reservation_fee_wei(lane.network, left),
-        policy=ports.policy,
-    )
 
 
 async def _preflight(

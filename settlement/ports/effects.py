@@ -109,7 +109,8 @@ READS: frozenset[str] = frozenset(
         "screening.screen",
         "screening.vetoed",
         "gas.quote_fee_wei",
-        "gas.reservation_fee_wei",
+        "gas.outlook",
+        "gas.decided",
     }
 )
-"""What changes nothing, wherever it is asked."""
+"""What changes nothing that anybody acts upon, wherever it is asked."""

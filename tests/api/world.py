@@ -32,6 +32,7 @@ from chain.networks.local import NETWORK
 from settlement.ids import new_id
 from settlement.limits import Limits
 from settlement.money import Asset
+from settlement.ports.gas import Decision, Outlook, Waiting
 
 WEBHOOK_SECRET = "whsec_test_0123456789abcdef"
 TOKEN_ADDRESS = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -67,8 +68,10 @@ class FixedGas:
     async def quote_fee_wei(self, network: str) -> int:
         return 60_000 * 2 * 10**9 if network else 0
 
-    async def reservation_fee_wei(self, network: str, remaining_blocks: int) -> int | None:
-        return 10**12 if network and remaining_blocks else None
+    async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:  # noqa: ARG002
+        return None
+
+    async def decided(self, decision: Decision) -> None: ...
 
 
 @dataclass

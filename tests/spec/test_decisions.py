@@ -9,7 +9,7 @@ from settlement.ledger import journal
 from settlement.order import HoldReason, Status
 from settlement.ports.payment import Intent, IntentStatus, Refund, RefundStatus
 from settlement.ports.screening import Outcome, Reason, Verdict
-from settlement.schedule import Policy, SendNow, Wait, blocks_left, decide, retry_at
+from settlement.schedule import Policy, retry_at
 from settlement.stages import capture, charge, inbox, refund, release, screen
 from tests.spec.strategies import DUSD, NOW, an_order
 
@@ -244,63 +244,6 @@ def test_a_dispute_holds_an_order_that_has_not_left_until_it_is_won():
     assert inbox.decide(held, disputed, NOW) is None
     released = inbox.decide(held, an_intent(I.SUCCEEDED), NOW)
     assert released.patch["hold_reason"] is HoldReason.NONE
-
-
-def test_a_fee_above_the_reservation_waits_with_a_reason():
-    """The gas port's reservation fee is compared, nothing else."""
-    order = an_order(Status.CAPTURED)
-    wait = decide([order], NOW, batch_max=10, fee_wei=11, reservation_fee_wei=10, policy=POLICY)
-    assert isinstance(wait, Wait)
-    assert wait.hold is HoldReason.FEE_CAP
-    now = decide([order], NOW, batch_max=10, fee_wei=10, reservation_fee_wei=10, policy=POLICY)
-    assert isinstance(now, SendNow)
-
-
-def test_at_its_deadline_an_order_leaves_at_any_fee_within_the_cap():
-    """The forecast may wait for a better fee, but not for ever; the cap is above everything."""
-    order = an_order(Status.CAPTURED)
-    at = NOW + timedelta(milliseconds=POLICY.settle_within_ms)
-
-    def verdict(now, cap=None):
-        return decide(
-            [order],
-            now,
-            batch_max=10,
-            fee_wei=11,
-            reservation_fee_wei=10,
-            policy=POLICY,
-            fee_cap_wei=cap,
-        )
-
-    assert isinstance(verdict(at, cap=10), Wait)
-    early = verdict(at - timedelta(seconds=1))
-    assert isinstance(early, Wait)
-    assert early.until <= at
-    assert isinstance(verdict(at), SendNow)
-
-
-def test_the_forecast_is_told_how_many_blocks_are_left():
-    """By the most urgent order; never less than none."""
-    orders = [an_order(Status.CAPTURED, created_at=NOW + timedelta(minutes=n)) for n in (3, 0, 7)]
-    left = POLICY.settle_within_ms // 12_000
-    assert blocks_left(orders, NOW, block_ms=12_000, policy=POLICY) == left
-    late = NOW + timedelta(days=1)
-    assert blocks_left(orders, late, block_ms=12_000, policy=POLICY) == 0
-
-
-def test_gathering_ends_with_the_oldest_order_or_a_full_batch():
-    """Waiting for company has a limit."""
-    policy = Policy(gather_ms=1_000)
-    order = an_order(Status.CAPTURED)
-
-    def at(now, waiting=(order,), most=10):
-        return decide(
-            waiting, now, batch_max=most, fee_wei=1, reservation_fee_wei=None, policy=policy
-        )
-
-    assert isinstance(at(NOW), Wait)
-    assert isinstance(at(NOW + timedelta(seconds=1)), SendNow)
-    assert isinstance(at(NOW, (order, order), most=2), SendNow)
 
 
 def test_retries_back_off_to_a_limit():

@@ -15,6 +15,7 @@ from settlement.money import Money
 from settlement.order import Order, Status
 from settlement.pipeline import settle
 from settlement.ports.bundle import Ports
+from settlement.ports.gas import Decision, Outlook, Waiting
 from settlement.ports.payment import Intent, IntentStatus, ProviderEvent, Refund, RefundStatus
 from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 from settlement.schedule import Policy
@@ -60,8 +61,10 @@ class NoOpinion:
     async def quote_fee_wei(self, network: str) -> int:
         raise NotImplementedError(network)
 
-    async def reservation_fee_wei(self, network: str, remaining_blocks: int) -> int | None:  # noqa: ARG002
+    async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:  # noqa: ARG002
         return None
+
+    async def decided(self, decision: Decision) -> None: ...
 
 
 @dataclass

@@ -20,6 +20,7 @@ from bridge.storage.tables.orders import (
     Screening,
 )
 from bridge.storage.tables.tenants import ApiKey, Tenant, TenantLimit
+from chain.gas.tables import GasBlock, GasDecision, GasModel, GasOutlook
 from compliance_graph.schema import GraphBlock, GraphNode, GraphSource, GraphTransfer
 
 metadata = SQLModel.metadata
@@ -32,6 +33,10 @@ __all__ = [
     "BatchAttempt",
     "Escrow",
     "EscrowAction",
+    "GasBlock",
+    "GasDecision",
+    "GasModel",
+    "GasOutlook",
     "GraphBlock",
     "GraphNode",
     "GraphSource",

@@ -1,0 +1,113 @@
+"""This package's tables in SQL, over a pool of PostgreSQL connections that is handed in."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from chain.gas.history import GasHeader
+from settlement.ports.gas import Decision
+
+_RECENT = """
+    SELECT number, hash, time_s, base_fee_wei, gas_used, gas_limit, tips_wei FROM gas_blocks
+    WHERE network = $1 ORDER BY number DESC LIMIT $2
+"""
+_FORGET = "DELETE FROM gas_blocks WHERE network = $1 AND number >= $2"
+_KEEP = """
+    INSERT INTO gas_blocks
+        (network, number, hash, time_s, base_fee_wei, gas_used, gas_limit, tips_wei)
+    SELECT $1, * FROM jsonb_to_recordset($2) AS t(
+        number bigint, hash bytea, time_s bigint, base_fee_wei bigint, gas_used bigint,
+        gas_limit bigint, tips_wei bigint[])
+    -- Several workers see the same head; the newest word about a number counts.
+    ON CONFLICT (network, number) DO UPDATE SET
+        (hash, time_s, base_fee_wei, gas_used, gas_limit, tips_wei) =
+        (EXCLUDED.hash, EXCLUDED.time_s, EXCLUDED.base_fee_wei, EXCLUDED.gas_used,
+         EXCLUDED.gas_limit, EXCLUDED.tips_wei)
+    WHERE gas_blocks.hash <> EXCLUDED.hash
+"""
+_PRUNE = """
+    DELETE FROM gas_blocks
+    WHERE network = $1 AND number <= (SELECT max(number) - $2 FROM gas_blocks WHERE network = $1)
+"""
+_SAVE_OUTLOOK = """
+    INSERT INTO gas_outlooks (network, head_number, seen_at, content) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (network) DO UPDATE SET (head_number, seen_at, content) =
+        (EXCLUDED.head_number, EXCLUDED.seen_at, EXCLUDED.content)
+    WHERE gas_outlooks.seen_at <= EXCLUDED.seen_at
+"""
+_OUTLOOK = "SELECT seen_at, content FROM gas_outlooks WHERE network = $1"
+_NOTE = """
+    INSERT INTO gas_decisions (network, asset, decided_at, reason, orders, sent, waiting_since,
+                               deadline, head_number, fee_wei, below_wei)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+
+
+class GasStore:
+    """Blocks and outlooks; ``pool`` is asyncpg's, whose ``jsonb`` values are Python objects."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    async def recent(self, network: str, limit: int) -> list[GasHeader]:
+        rows = await self._pool.fetch(_RECENT, network, limit)
+        return [_header(row) for row in reversed(rows)]
+
+    async def keep(
+        self, network: str, rows: Sequence[GasHeader], *, forget_from: int | None = None
+    ) -> None:
+        content = [_row(row) for row in rows]
+        if forget_from is None:
+            await self._pool.execute(_KEEP, network, content)
+            return
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_FORGET, network, forget_from)
+            await connection.execute(_KEEP, network, content)
+
+    async def prune(self, network: str, keep: int) -> None:
+        await self._pool.execute(_PRUNE, network, keep)
+
+    async def save_outlook(
+        self, network: str, head_number: int, seen_at: datetime, content: Mapping[str, Any]
+    ) -> None:
+        await self._pool.execute(_SAVE_OUTLOOK, network, head_number, seen_at, dict(content))
+
+    async def outlook(self, network: str) -> tuple[datetime, dict[str, Any]] | None:
+        """When the newest head was seen, and what was thought then."""
+        row = await self._pool.fetchrow(_OUTLOOK, network)
+        return None if row is None else (row["seen_at"], row["content"])
+
+    async def note(self, decision: Decision) -> None:
+        """One row per decision, however many orders it was about."""
+        await self._pool.execute(
+            _NOTE,
+            *(decision.network, decision.asset, decision.decided_at, str(decision.reason)),
+            *(decision.orders, decision.sent, decision.waiting_since, decision.deadline),
+            *(decision.head_number, decision.fee_wei, decision.below_wei),
+        )
+
+
+def _row(header: GasHeader) -> dict[str, Any]:
+    return {
+        "number": header.number,
+        "hash": "\\x" + header.hash.hex(),
+        "time_s": header.time_s,
+        "base_fee_wei": header.base_fee_wei,
+        "gas_used": header.gas_used,
+        "gas_limit": header.gas_limit,
+        "tips_wei": None if header.tips_wei is None else list(header.tips_wei),
+    }
+
+
+def _header(row: Mapping[str, Any]) -> GasHeader:
+    tips = row["tips_wei"]
+    return GasHeader(
+        number=row["number"],
+        hash=row["hash"],
+        parent=b"",
+        time_s=row["time_s"],
+        base_fee_wei=row["base_fee_wei"],
+        gas_used=row["gas_used"],
+        gas_limit=row["gas_limit"],
+        tips_wei=None if tips is None else tuple(tips),
+    )

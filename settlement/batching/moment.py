@@ -1,0 +1,48 @@
+"""Which of the waiting orders leave now: the gas port asked, the rule applied, the note written."""
+
+from collections.abc import Sequence
+
+from settlement.batch import Lane
+from settlement.order import Order
+from settlement.ports.bundle import Ports
+from settlement.ports.chain import ChainPort
+from settlement.ports.gas import Decision, Waiting
+from settlement.schedule import Moment, blocks_left, deadline, decide, waiting_since
+
+
+async def choose(
+    ports: Ports, chain: ChainPort, lane: Lane, orders: Sequence[Order]
+) -> tuple[Decision, Moment]:
+    """Which of them leave now, and the note of it."""
+    now, policy = ports.clock.now(), ports.policy
+    fees = await chain.fees()
+    waiting = [
+        Waiting(waiting_since(o), blocks_left(o, now, block_ms=chain.block_ms, policy=policy))
+        for o in orders
+    ]
+    outlook = await ports.gas.outlook(lane.network, waiting)
+    moment = decide(
+        orders,
+        now,
+        batch_max=chain.max_batch,
+        block_ms=chain.block_ms,
+        bid_wei=fees.max_fee_wei,
+        fee_cap_wei=policy.fee_caps_wei.get(lane.network),
+        outlook=outlook,
+        policy=policy,
+    )
+    concerned = moment.sends or moment.waits
+    note = Decision(
+        network=lane.network,
+        asset=orders[0].token.asset.id,
+        decided_at=now,
+        reason=moment.why,
+        orders=len(orders),
+        sent=len(moment.sends),
+        waiting_since=min(map(waiting_since, concerned)),
+        deadline=min(deadline(order, policy) for order in concerned),
+        head_number=outlook.head_number if outlook else None,
+        fee_wei=outlook.fee_wei if outlook else None,
+        below_wei=moment.below_wei,
+    )
+    return note, moment
