@@ -6,8 +6,8 @@ Four steps, each of which can be repeated, so that a crash anywhere is mended by
    does nothing, and the command waits until that is final. From then on nothing that we forgot
    can be mined.
 2. *Orders*: those that only the provider remembers are written down again from its metadata.
-3. *Batches*: what the vault paid is read from the chain; each batch's orders are proven by its
-   root and walked to their true status. Batches of ours that paid nobody give their orders back.
+3. *Batches*: what vault and lanes paid is read from the chain; each batch's orders are proven by
+   its root and walked to their true status. Batches that paid nobody give their orders back.
 4. *Counters*: batch ids and nonces go on behind everything that the chain knows.
 
 The network stays stopped until all of it is done, and for a person when anything is left over.
@@ -93,6 +93,10 @@ class Rebuild:
             await self._quarantine(lane)
         await self._write_down(since)
         paid = list(await self._history.paid_batches())
+        for lane in lanes:
+            unknown = await self._rows.explained_until(lane)
+            paid += await self._history.paid_singles(lane.address, *unknown)
+        paid.sort(key=lambda batch: batch.inclusion.block_number)
         await self._settle(paid)
         if not self.report.left:  # or what such a batch paid would be taken for unpaid
             await self._walk_unpaid()
@@ -223,12 +227,20 @@ class Rebuild:
         for order in settled.orders:
             await self._walk(order.id, settled)
             self._intents.pop(order.id, None)
+        await self._book(paid, owed)
         # Last, since a final batch is not looked at again.
         await self._rows.record(paid, self._network, self._now())
-        spent = Money(paid.inclusion.fee_paid_wei, self._chain.native)
-        key = f"batch:{paid.batch_id}"
-        await self._ports.store.book(PLATFORM, key, journal.gas_spent(spent), self._now())
         self.report.batches.append(paid.batch_id)
+
+    async def _book(self, paid: PaidBatch, owed_minor: int) -> None:
+        """What the platform paid for it."""
+        native = self._chain.native
+        bookings = [journal.gas_spent(Money(paid.inclusion.fee_paid_wei, native))]
+        if paid.single:
+            bookings.append(journal.advanced(Money(owed_minor, native)))
+        for booking in bookings:
+            key = f"batch:{paid.batch_id}"
+            await self._ports.store.book(PLATFORM, key, booking, self._now())
 
     def _root(self, paid: PaidBatch, orders: Sequence[Order]) -> str:
         return self._chain.batch_root(batch_call(paid.batch_id, paid.asset, orders))

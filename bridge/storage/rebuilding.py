@@ -48,8 +48,9 @@ _FITS = """
 # What the chain holds is final; a batch that we knew as open, or not at all, becomes so.
 _RECORD = """
     INSERT INTO batches AS b (id, network, instance, asset, asset_scale, lane_id, nonce, status,
-                              root, order_count, planned_at, mined_ref, block_number, block_hash)
-    SELECT $1, l.network, l.instance, $3, $4, l.id, $5, 'final', $6, $7, $8, $9, $10, $11
+                              root, order_count, planned_at, mined_ref, block_number, block_hash,
+                              kind, value)
+    SELECT $1, l.network, l.instance, $3, $4, l.id, $5, 'final', $6, $7, $8, $9, $10, $11, $13, $14
     FROM lanes l WHERE l.network = $12 AND l.address = $2
     ON CONFLICT (id) DO UPDATE SET
         status = 'final', nonce = EXCLUDED.nonce, lane_id = EXCLUDED.lane_id,
@@ -69,7 +70,8 @@ _ATTEMPT = """
 # Their nonces are used up by something else: what was signed for them can never be mined.
 _RELEASE = f"""
     WITH gone AS (
-        UPDATE batches SET status = 'cancelled'
+        UPDATE batches
+        SET status = 'cancelled', mined_ref = NULL, block_number = NULL, block_hash = NULL
         WHERE network = $1 AND {IS_OPEN} AND NOT (id = ANY($2::bigint[]))
         RETURNING id
     ), freed AS (
@@ -83,8 +85,26 @@ _RELEASE = f"""
 """
 
 _COUNT = """
-    UPDATE lanes SET next_nonce = $3, epoch = epoch + 1, leased_until = '-infinity'
+    UPDATE lanes
+    SET next_nonce = $3, first_nonce = $3, epoch = epoch + 1, leased_until = '-infinity'
     WHERE network = $1 AND address = $2
+"""
+
+# The first nonce of the lane that no batch of ours explains, and a block before it was used.
+_EXPLAINED = """
+    WITH lane AS (SELECT * FROM lanes WHERE network = $1 AND address = $2),
+    decided AS (
+        SELECT b.nonce, b.block_number FROM batches b
+        JOIN lane l ON b.lane_id = l.id AND b.instance = l.instance
+        WHERE b.status IN ('final', 'reverted', 'cancelled') AND b.block_number IS NOT NULL
+    ), unexplained AS (
+        SELECT min(n.nonce) AS nonce
+        FROM (SELECT first_nonce AS nonce FROM lane UNION SELECT nonce + 1 FROM decided) n
+        WHERE n.nonce >= (SELECT first_nonce FROM lane)
+          AND n.nonce NOT IN (SELECT nonce FROM decided)
+    )
+    SELECT u.nonce, COALESCE(max(d.block_number), 0) AS block
+    FROM unexplained u LEFT JOIN decided d ON d.nonce < u.nonce GROUP BY u.nonce
 """
 
 _PAST_IDS = "SELECT setval('batch_ids', greatest($1, (SELECT last_value FROM batch_ids)))"
@@ -127,6 +147,12 @@ class Rebuilding:
         """Batches that our own rows call final."""
         return {row["id"] for row in await self._pool.fetch(_DECIDED, network)}
 
+    async def explained_until(self, lane: Lane) -> tuple[int, int]:
+        """The nonce, and the block, from which on the lane may have sent what our rows do not
+        know."""
+        row = await self._pool.fetchrow(_EXPLAINED, lane.network, lane.address)
+        return row["nonce"], row["block"]
+
     async def can_record(self, paid: PaidBatch, network: str) -> bool:
         """``False``: we know another batch by this id, or no lane of its sender."""
         row = await self._pool.fetchrow(_FITS, paid.batch_id, network, paid.lane_address)
@@ -141,6 +167,7 @@ class Rebuilding:
                 *(paid.batch_id, paid.lane_address, paid.asset.code, paid.asset.scale),
                 *(signed.nonce, paid.root, len(paid.rows), now, signed.ref),
                 *(inclusion.block_number, inclusion.block_hash, network),
+                *(("single", paid.rows[0][1]) if paid.single else ("payout", 0)),
             )
             if recorded is None:
                 raise InvariantBroken(f"batch {paid.batch_id} cannot be written down")

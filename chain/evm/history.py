@@ -14,7 +14,7 @@ from chain.evm.singles import read_single
 from chain.rpc import RpcClient
 from settlement.errors import ChainUnknown
 from settlement.money import Asset
-from settlement.ports.chain import Fees, Head, PaidBatch, SignedTransaction
+from settlement.ports.chain import Fees, PaidBatch, SignedTransaction
 
 _BLOCKS_AT_ONCE = 2_000
 """Nodes refuse wider ranges of logs."""
@@ -48,7 +48,7 @@ class History:
         return found
 
     async def paid_singles(
-        self, lane_address: str, since_block: int, refs: Sequence[str]
+        self, lane_address: str, nonce: int, since_block: int
     ) -> Sequence[PaidBatch]:
         """By block. A transfer leaves no log, so the blocks in which the lane's nonce rose are
         found by halving; a quorum agrees on these nonces, and none may be left unexplained. Needs
@@ -57,32 +57,33 @@ class History:
         Raises kinds of :class:`~settlement.errors.ChainError`.
         """
         head = await self._reads.head()
-        found = {i.ref: i for i in await self._reads.inclusions(list(refs), complete=True)}
-        sent = [await self._rpc.call("eth_getTransactionByHash", ref) for ref in found]
-        for number in await self._rises(lane_address, min(since_block, head.final_number), head):
+        paid = []
+        start = min(since_block, head.final_number)
+        for number in await self._rises(lane_address, nonce, start, head.final_number):
             block = await self._rpc.call("eth_getBlockByNumber", hex(number), True)
             mine = [t for t in block["transactions"] if t["from"].lower() == lane_address.lower()]
             nonces = [await self._reads.nonce(lane_address, n) for n in (number - 1, number)]
             if len(mine) != nonces[1] - nonces[0]:
                 raise ChainUnknown(f"block {number} does not show all of {lane_address}")
-            sent += [t for t in mine if t["hash"] not in found]
-        paid = [await self._single(transaction, lane_address) for transaction in sent]
-        return sorted(filter(None, paid), key=lambda p: p.inclusion.block_number)
+            later = [t for t in mine if int(t["nonce"], 16) >= nonce]
+            paid += [await self._single(transaction, lane_address) for transaction in later]
+        return [single for single in paid if single is not None]
 
-    async def _rises(self, lane_address: str, since: int, head: Head) -> list[int]:
-        """Blocks after ``since``, up to the final one, that have a transaction of the lane's."""
-        nonce = partial(self._reads.nonce, lane_address)
-        open_ = [(since, await nonce(since), head.final_number, await nonce(head.final_number))]
+    async def _rises(self, lane_address: str, nonce: int, start: int, end: int) -> list[int]:
+        """Blocks after ``start``, up to ``end``, with a transaction of the lane's of that nonce or
+        a later one."""
+        count = partial(self._reads.nonce, lane_address)
+        open_ = [(start, await count(start), end, await count(end))]
         rises = []
         while open_:
             low, before, high, after = open_.pop()
-            if before == after:
+            if before == after or after <= nonce:
                 continue
             if high - low == 1:
                 rises.append(high)
                 continue
             middle = (low + high) // 2
-            at = await nonce(middle)
+            at = await count(middle)
             open_ += [(low, before, middle, at), (middle, at, high, after)]
         return sorted(rises)
 

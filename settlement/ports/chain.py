@@ -234,9 +234,8 @@ class ChainHistory(Protocol):
         ...
 
     async def paid_singles(
-        self, lane_address: str, since_block: int, refs: Sequence[TxRef]
+        self, lane_address: str, nonce: int, since_block: int
     ) -> Sequence[PaidBatch]:
-        """Every transfer to an order that the lane made in final blocks after ``since_block``, and
-        those of ``refs`` whenever they were made.
-        """
+        """Every transfer to an order that the lane made with ``nonce`` or a later one in final
+        blocks after ``since_block``."""
         ...

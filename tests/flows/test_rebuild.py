@@ -14,12 +14,15 @@ from bridge.storage import postgres
 from bridge.storage.rebuilding import Rebuilding
 from chain.local.local_chain import LocalChain
 from settlement.errors import NetworkStopped
+from settlement.ledger.accounts import Account
 from settlement.money import Asset
 from settlement.order import Status
 from settlement.stages import capture, charge, identity, screen
 from tests.chain.world import World, fresh_address
-from tests.flows.bridge import Bridge, open_bridge
+from tests.flows.bridge import NETWORK, Bridge, open_bridge
 from tests.flows.conftest import needs_anvil
+from tests.flows.crowd import captured as coins_captured
+from tests.flows.crowd import is_in, stepped
 from tests.support.postgres import execute
 
 pytestmark = needs_anvil
@@ -240,6 +243,38 @@ async def test_an_edited_intent_is_left_for_a_person(backups: Backups) -> None:
     report = await rebuilt(backups)
     assert report.left == []
     assert (await bridge.order(order_id)).status is Status.COMPLETED
+
+
+async def test_coins_that_a_lane_sent_since_the_backup_are_not_sent_again(
+    backups: Backups,
+) -> None:
+    """Transfers leave no log: one that the backup had planned, one of an order that it knew, and
+    one of an order that it has never heard of."""
+    bridge = await backups.begin()
+    await bridge.stock_coins(10**18)
+    wallets = [fresh_address() for _ in range(3)]
+    ids = await coins_captured(bridge, wallets[:1], asset="ETH")
+    await bridge.signed_and_not_sent(ids[0])
+    ids += await coins_captured(bridge, wallets[1:2], asset="ETH")
+    name = await backups.backup()
+    bridge = backups.now
+    ids += await coins_captured(bridge, wallets[2:], asset="ETH")
+    orders = await stepped(bridge, ids, is_in(Status.COMPLETED))
+    bridge = await backups.restore(name)
+    report = await rebuilt(backups)
+    assert (report.left, report.written_down, len(report.batches)) == ([], ids[2:], 3)
+    for _ in range(6):
+        await bridge.step()
+    assert (await rebuilt(backups)).batches == []
+    for order in orders:
+        assert (await bridge.order(order.id)).status is Status.COMPLETED
+        held = int(bridge.world.rpc("eth_getBalance", order.wallet, "latest"), 16)
+        assert held == order.token.amount_minor
+        answer = await bridge.api.get(f"/v1/receipts/{order.id}")
+        assert answer.json()["object"] == "transfer_receipt"
+    vault = int(bridge.world.rpc("eth_getBalance", bridge.world.vault.address, "latest"), 16)
+    assert await bridge.store.totals(Account.VAULT, NETWORK.native) == vault
+    await bridge.check_books()
 
 
 async def test_running_it_twice_changes_nothing(backups: Backups) -> None:
