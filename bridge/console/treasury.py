@@ -1,4 +1,4 @@
-"""``tidegate treasury``: what the chain holds, against the ledger; put money in; adopt money."""
+"""``tidegate treasury``: chain and ledger compared; put money in, adopt it, hand it on."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,6 +11,7 @@ import click
 from bridge.bootstrap import deployments_path, keystore_folder, open_chain
 from bridge.console.context import ACTOR, Desk, open_desk, runs, table
 from bridge.settings import SettingsError
+from bridge.treasury.assigning import assign
 from bridge.treasury.funding import FundingDesk, Goal
 from bridge.treasury.holdings import Holding, adopt, between_books, holdings
 from bridge.wording import decimal, money, shown
@@ -120,6 +121,31 @@ async def adopt_differences(network: str | None, tenant: str | None) -> None:
                 adopted += 1
     if not adopted:
         click.echo("the chain holds nothing that the ledger does not know")
+
+
+@treasury.command("assign")
+@click.argument("asset")
+@_network
+@_tenant
+@runs
+async def assign_advances(asset: str, network: str | None, tenant: str | None) -> None:
+    """Hand what the platform has of ASSET in the vault to a tenant.
+
+    It comes from lanes that paid orders of native coin themselves. Nothing moves on the chain.
+    """
+    async with open_desk() as desk, _side(desk, network) as side:
+        owner, known = await desk.tenant(tenant), side.deployment.asset(asset)
+        given = await assign(desk.store, known, owner.id, desk.clock.now())
+        if given is not None:
+            await desk.queries.append_audit(
+                actor=ACTOR,
+                action="treasury.assigned",
+                object_id=owner.id,
+                now=desk.clock.now(),
+                data={"amount_minor": str(given.amount_minor), "asset": known.id},
+            )
+    said = "the platform has nothing of it" if given is None else f"{money(given)} to {owner.id}"
+    click.echo(said)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ loss_returned         such a refund came back
 gas_spent             what a batch really paid for gas
 advanced              a lane's own coins paid an order; the vault's are the platform's instead
 treasury_funded       inventory or gas money arrived
+treasury_returned     inventory of the platform that becomes a tenant's
 chain_replaced        inventory of a chain instance that is gone
 escrow_funded         a purse was filled: held for payer and payee, beside our own books
 escrow_released       a part of it became the payee's
@@ -132,6 +133,11 @@ def treasury_funded(amount: Money, into: Account) -> Booking:
     return Booking(
         "treasury_funded", (Entry(into, Account.TREASURY, amount.asset, amount.amount_minor),)
     )
+
+
+def treasury_returned(amount: Money) -> Booking:
+    given = Entry(Account.TREASURY, Account.VAULT, amount.asset, amount.amount_minor)
+    return Booking("treasury_returned", (given,))
 
 
 def chain_replaced(amount: Money, out_of: Account) -> Booking:
