@@ -7,7 +7,7 @@ it does not name mean nothing: ``take-action``, for example, marks the victims o
 
 import csv
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from compliance_graph.addressbook import AddressBook
-from compliance_graph.lists import normal_form
+from compliance_graph.lists.addresses import normal_form
 from compliance_graph.policy import SANCTIONED, Policy
 from settlement.errors import ScreeningUnavailable
+from settlement.ports.lists import Listing
 
 Kinds = npt.NDArray[np.int8]
 NOBODY, SERVICE = 0, -1
@@ -32,13 +33,22 @@ class Labels:
     kinds: Mapping[str, int]
     versions: Mapping[str, str]
 
-    def with_sanctioned(self, addresses: Collection[str], policy: Policy) -> "Labels":
+    def with_sanctioned(self, addresses: Iterable[str], policy: Policy) -> "Labels":
         """What the veto lists block counts before any label."""
         number = next((c.number for c in policy.categories if c.name == SANCTIONED), None)
         if number is None:
             return self
         blocked = dict.fromkeys(map(normal_form, addresses), number)
         return Labels({**self.kinds, **blocked}, self.versions)
+
+    def with_listed(self, listed: Iterable[tuple[str, Listing]], policy: Policy) -> "Labels":
+        """What address lists say of an account's category."""
+        kinds = dict(self.kinds)
+        for address, listing in listed:
+            kind = _kind({"category": listing.category}, policy)
+            if kind != NOBODY:
+                kinds.setdefault(address, kind)
+        return Labels(kinds, self.versions)
 
     def of_accounts(self, book: AddressBook, size: int) -> Kinds:
         """The kind of every account up to ``size``. Shape (size,)."""

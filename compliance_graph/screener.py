@@ -27,6 +27,10 @@ class ListScreener:
         self._history = history
         self._clock = clock or SystemClock()
 
+    async def book(self) -> ListBook:
+        """Raises :class:`~settlement.errors.ScreeningUnavailable`."""
+        return await self._lists.book()
+
     async def screen(self, subject: Subject) -> Verdict:
         book, now = await self._lists.book(), self._clock.now()
         found = book.of(subject.network, subject.wallet, now, subject.tenant_id)

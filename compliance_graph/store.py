@@ -5,7 +5,8 @@ and ids of transfers become visible in their order: a reader that remembers the 
 nothing. Rows travel by COPY; reading a million of them back takes about a second.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -88,6 +89,7 @@ _ROW = np.dtype(
     ]
 )
 """One row of PostgreSQL's binary COPY: https://www.postgresql.org/docs/current/sql-copy.html."""
+_FOR_EVER = 2**62
 _HEADER_BYTES, _TRAILER_BYTES = 19, 2
 
 
@@ -164,14 +166,7 @@ class GraphStore:
         """
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-            fresh = 0
-            if arrivals:
-                await connection.execute(_ARRIVING)
-                records = [(at, *_fields(arrival)) for at, arrival in enumerate(arrivals)]
-                await connection.copy_records_to_table("arriving", records=records)
-                await connection.execute("ANALYZE arriving")
-                await connection.execute(_NUMBER)
-                fresh = int((await connection.execute(_KEEP, source.id)).split()[-1])
+            fresh = await _keep(connection, source.id, arrivals)
             moved = await connection.fetchval(
                 _ADVANCE,
                 *(source.id, source.next_block, progress.next_block, progress.final_block),
@@ -182,6 +177,30 @@ class GraphStore:
                 raise OutOfStep(source.name)
             await self._note_hashes(connection, source.id, progress)
         return fresh
+
+    async def merge(self, source: Source, arrivals: Sequence[Arrival]) -> int:
+        """Keep what is new of a source that is asked here and there and tells only what is final.
+        Returns how many were new."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            fresh = await _keep(connection, source.id, arrivals)
+            await connection.execute(
+                "UPDATE graph_sources SET final_block = $2, transfers = transfers + $3, "
+                "last_time_s = greatest(last_time_s, $4), updated_at = now() WHERE id = $1",
+                *(source.id, _FOR_EVER, fresh, max((a.time_s for a in arrivals), default=None)),
+            )
+        return fresh
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[bool]:
+        """Whether nobody else follows chains; if so, nobody will for the length of the block."""
+        async with self._pool.acquire() as connection:
+            taken = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK + 1)
+            try:
+                yield bool(taken)
+            finally:
+                if taken:
+                    await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK + 1)
 
     async def _note_hashes(self, connection: Any, source_id: int, progress: Progress) -> None:
         await connection.executemany(
@@ -279,6 +298,18 @@ class GraphStore:
             *(src, dst, limit),
         )
         return [row["tx"] for row in rows]
+
+
+async def _keep(connection: Any, source_id: int, arrivals: Sequence[Arrival]) -> int:
+    """How many were new."""
+    if not arrivals:
+        return 0
+    await connection.execute(_ARRIVING)
+    records = [(at, *_fields(arrival)) for at, arrival in enumerate(arrivals)]
+    await connection.copy_records_to_table("arriving", records=records)
+    await connection.execute("ANALYZE arriving")
+    await connection.execute(_NUMBER)
+    return int((await connection.execute(_KEEP, source_id)).split()[-1])
 
 
 def _fields(arrival: Arrival) -> tuple[Any, ...]:

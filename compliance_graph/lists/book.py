@@ -74,6 +74,13 @@ class ListBook:
                 if entry.tenant_id == EVERYBODY and entry.listing.category:
                     yield address, entry.listing
 
+    def blocked(self, at: datetime) -> Iterable[str]:
+        """Every address that a veto counts for, for everybody, at that moment."""
+        for address, entries in self._entries.items():
+            counting = (e for e in entries if e.counts(at) and e.tenant_id == EVERYBODY)
+            if any(entry.listing.action is Action.BLOCK for entry in counting):
+                yield address
+
     @property
     def revision(self) -> tuple[object, ...]:
         """Differs whenever anything in the book does."""

@@ -1,0 +1,149 @@
+"""From everything that is known to a verdict: a pure function, so that it can be made again.
+
+Order of weight: a veto list blocks; an officer's allow list clears; a list, a rule or the model may
+ask for a review. The model alone never refuses. Where nothing can be said for lack of history or of
+answers (an abstention), the wallet is cleared up to the tenant's limit and reviewed above it: a
+fresh wallet is the normal customer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from compliance_graph.policy import Policy
+from compliance_graph.rules.findings import PPM, Finding
+from settlement.ids import TenantId
+from settlement.money import Asset, Money
+from settlement.ports.screening import Outcome, Reason, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """``probability_ppm`` is ``None`` where the model ``abstained``, and that says why."""
+
+    probability_ppm: int | None
+    abstained: str | None
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a verdict is made from; kept with it as its evidence.
+
+    ``listed`` and ``list_reasons`` are the lists' own verdict: cleared *with* a reason means that
+    an allow list names the wallet. ``abstained`` says why the graph could not be asked in full
+    (``None``: it could). ``answer`` is ``None`` where no model is deployed.
+    """
+
+    tenant_id: TenantId
+    amount: Money | None
+    listed: Outcome
+    list_reasons: tuple[Reason, ...]
+    list_versions: Mapping[str, str]
+    findings: tuple[Finding, ...] = ()
+    answer: ModelAnswer | None = None
+    abstained: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    coverage: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        amount, answer = self.amount, self.answer
+        return {
+            "tenant_id": self.tenant_id,
+            "amount": amount
+            and {
+                "amount_minor": str(amount.amount_minor),
+                "code": amount.asset.code,
+                "scale": amount.asset.scale,
+            },
+            "listed": self.listed.value,
+            "list_reasons": [[reason.code, reason.detail] for reason in self.list_reasons],
+            "list_versions": dict(self.list_versions),
+            "findings": [finding.as_json() for finding in self.findings],
+            "answer": answer
+            and {
+                "probability_ppm": answer.probability_ppm,
+                "abstained": answer.abstained,
+                "version": answer.version,
+            },
+            "abstained": self.abstained,
+            "versions": dict(self.versions),
+        }
+
+    @staticmethod
+    def from_json(stored: Mapping[str, Any], coverage: Mapping[str, Any]) -> "Facts":
+        """From a verdict's ``evidence`` and ``coverage``."""
+        amount, answer = stored["amount"], stored["answer"]
+        return Facts(
+            tenant_id=TenantId(stored["tenant_id"]),
+            amount=amount
+            and Money(int(amount["amount_minor"]), Asset(amount["code"], amount["scale"])),
+            listed=Outcome(stored["listed"]),
+            list_reasons=tuple(Reason(code, detail) for code, detail in stored["list_reasons"]),
+            list_versions=stored["list_versions"],
+            findings=tuple(Finding.from_json(finding) for finding in stored["findings"]),
+            answer=answer and ModelAnswer(**answer),
+            abstained=stored["abstained"],
+            versions=stored["versions"],
+            coverage=coverage,
+        )
+
+
+def assess(facts: Facts, policy: Policy) -> Verdict:
+    """The verdict on these facts by this policy, the same every time."""
+    outcome, reasons = _judged(facts, policy)
+    answer = facts.answer
+    versions = {**facts.list_versions, **facts.versions, "policy": policy.version}
+    if answer is not None:
+        versions["model"] = answer.version
+    score_ppm = None if answer is None else answer.probability_ppm
+    return Verdict(outcome, reasons, versions, score_ppm, facts.coverage, facts.as_json())
+
+
+def _judged(facts: Facts, policy: Policy) -> tuple[Outcome, tuple[Reason, ...]]:
+    if facts.listed is Outcome.BLOCK:
+        return Outcome.BLOCK, facts.list_reasons
+    if facts.listed is Outcome.CLEAR and facts.list_reasons:
+        return Outcome.CLEAR, facts.list_reasons
+    doubts = [*facts.list_reasons, *_doubts(facts, policy)]
+    if doubts:
+        return Outcome.REVIEW, tuple(doubts)
+    silence = _silence(facts)
+    if silence is None:
+        return Outcome.CLEAR, ()
+    if policy.within_limit(facts.tenant_id, facts.amount):
+        return Outcome.CLEAR, (silence,)
+    above = Reason(silence.code, f"{silence.detail}, and more is paid than goes unlooked at")
+    return Outcome.REVIEW, (above,)
+
+
+def _doubts(facts: Facts, policy: Policy) -> list[Reason]:
+    """What rules and model ask a review for."""
+    doubts = [Reason(f.code, f.detail) for f in facts.findings if f.severity == "review"]
+    notes = {f.code: f for f in facts.findings if f.severity == "note"}
+    if len(notes) >= policy.notes_for_review or doubts:
+        doubts += [Reason(note.code, note.detail) for note in notes.values()]
+    score_ppm = None if facts.answer is None else facts.answer.probability_ppm
+    if score_ppm is not None and score_ppm >= policy.review_from_ppm:
+        detail = f"accounts that behave like this one are illicit at {score_ppm / PPM:.1%}"
+        doubts.append(Reason("model.score", detail))
+    return doubts
+
+
+def _silence(facts: Facts) -> Reason | None:
+    """Why nothing can be said, if so."""
+    if facts.abstained is not None:
+        return Reason(f"abstained.{facts.abstained}", _SILENCES[facts.abstained])
+    if facts.answer is None:
+        return Reason("abstained.no_model", "no model is deployed")
+    if facts.answer.abstained is not None:
+        return Reason("abstained.model", f"the model abstained: {facts.answer.abstained}")
+    return None
+
+
+UNKNOWN, STALE, INDEXER = "unknown", "stale", "indexer"
+_SILENCES = {
+    UNKNOWN: "no source has seen this wallet",
+    STALE: "the transfer graph has not been read lately",
+    INDEXER: "the indexer did not answer in time about this wallet",
+}

@@ -1,0 +1,176 @@
+"""Lists, graph, rules and model behind the screening port.
+
+Without a graph in memory nobody is judged (``ScreeningUnavailable``: orders wait); a graph that has
+not been read lately, and an indexer that does not answer, are abstentions. Whoever judges reads one
+consistent picture: a new one is made beside it and takes its place.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from compliance_graph.assessment import (
+    INDEXER,
+    STALE,
+    UNKNOWN,
+    Facts,
+    ModelAnswer,
+    assess,
+)
+from compliance_graph.exposure import Exposures
+from compliance_graph.labels import Labels, read_entities
+from compliance_graph.lists.addresses import normal_form
+from compliance_graph.live import Held, LiveGraph, coverage_json
+from compliance_graph.policy import Policy
+from compliance_graph.rules import View, evaluate
+from compliance_graph.screener import ListScreener
+from settlement.errors import ScreeningUnavailable
+from settlement.ids import TenantId
+from settlement.ports.clock import Clock
+from settlement.ports.notification import Log
+from settlement.ports.screening import Outcome, Subject, Verdict
+
+REFRESH_S = 2.0
+
+
+class Judge(Protocol):
+    """A model, ready to be asked. Called in the event loop: a millisecond at most."""
+
+    def answer(self, view: View, node: int) -> ModelAnswer: ...
+
+
+class Neighbours(Protocol):
+    """Where transfers of a wallet are looked up that no source has seen."""
+
+    async def learn(self, network: str, address: str) -> bool:
+        """Bring the wallet's transfers into the store; whether an answer came in time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One state of graph and labels. Its delta grows; the rest is fixed."""
+
+    held: Held
+    exposures: Exposures
+    versions: Mapping[str, str]
+    revision: tuple[object, ...]
+
+
+class GraphScreener:
+    """Implements :class:`settlement.ports.screening.ScreeningPort`."""
+
+    def __init__(
+        self,
+        lists: ListScreener,
+        graph: LiveGraph,
+        policy: Policy,
+        *,
+        labels: Sequence[Path] = (),
+        judge: Judge | None = None,
+        neighbours: Neighbours | None = None,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._lists, self._graph, self._policy = lists, graph, policy
+        self._label_paths, self._judge, self._neighbours = labels, judge, neighbours
+        self._clock, self._log = clock, log
+        self._labels: Labels | None = None
+        self._picture: Picture | None = None
+        self._refreshed_s = 0.0
+
+    async def screen(self, subject: Subject) -> Verdict:
+        listed = await self._lists.screen(subject)
+        facts = Facts(
+            tenant_id=subject.tenant_id,
+            amount=subject.amount,
+            listed=listed.outcome,
+            list_reasons=listed.reasons,
+            list_versions=listed.versions,
+        )
+        decided = listed.outcome is Outcome.BLOCK or (
+            listed.outcome is Outcome.CLEAR and listed.reasons
+        )
+        return assess(facts if decided else await self._looked_at(subject, facts), self._policy)
+
+    async def vetoed(
+        self, network: str, wallets: Sequence[str], tenant_id: TenantId
+    ) -> frozenset[str]:
+        return await self._lists.vetoed(network, wallets, tenant_id)
+
+    async def refresh(self) -> None:
+        """Take in what is new, and make a new picture where the old one no longer fits."""
+        book = await self._lists.book()
+        if self._labels is None:
+            self._labels = await asyncio.to_thread(read_entities, self._label_paths, self._policy)
+        await self._graph.refresh()
+        await self._graph.compact()
+        held, revision = self._graph.held, book.revision
+        old = self._picture
+        if old is None or old.held is not held or old.revision != revision:
+            labels = self._labels.with_listed(book.labelled(), self._policy)
+            labels = labels.with_sanctioned(book.blocked(self._clock.now()), self._policy)
+            exposures = await asyncio.to_thread(_exposures, held, labels, self._policy)
+            versions = {f"labels:{name}": text for name, text in labels.versions.items()}
+            self._picture = Picture(held, exposures, versions, revision)
+        self._refreshed_s = time.monotonic()
+
+    @contextlib.asynccontextmanager
+    async def kept_fresh(self) -> AsyncIterator["GraphScreener"]:
+        """Refreshed in the background for the length of the block."""
+        task = asyncio.create_task(self._keep_fresh())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            try:
+                await self.refresh()
+            except Exception as error:
+                self._log.warning("graph_not_refreshed", error=repr(error))
+            await asyncio.sleep(REFRESH_S)
+
+    async def _looked_at(self, subject: Subject, facts: Facts) -> Facts:
+        if self._picture is None:
+            raise ScreeningUnavailable("the transfer graph has not been read yet")
+        address, abstained = normal_form(subject.wallet), None
+        if self._graph.number(address) is None and self._neighbours is not None:
+            if await self._neighbours.learn(subject.network, address):
+                await self._graph.refresh()
+            else:
+                abstained = INDEXER
+        picture = self._picture
+        node = picture.held.book.number(address)
+        if node is None and abstained is None:
+            abstained = UNKNOWN
+        if time.monotonic() - self._refreshed_s > self._policy.stale_after_s:
+            abstained = STALE
+        known: dict[str, Any] = {}
+        if node is not None:
+            view = View(picture.held.graph, picture.exposures, picture.held.book, self._policy)
+            known["findings"] = evaluate(view, node)
+            if self._judge is not None:
+                known["answer"] = self._judge.answer(view, node)
+        return Facts(
+            tenant_id=facts.tenant_id,
+            amount=facts.amount,
+            listed=facts.listed,
+            list_reasons=facts.list_reasons,
+            list_versions=facts.list_versions,
+            abstained=abstained,
+            versions=picture.versions,
+            coverage={"sources": coverage_json(self._graph.coverage)},
+            **known,
+        )
+
+
+def _exposures(held: Held, labels: Labels, policy: Policy) -> Exposures:
+    return Exposures(held.graph, held.book, labels, policy.hops, len(policy.categories))

@@ -1,0 +1,107 @@
+"""From facts to a verdict: who is blocked, reviewed and cleared, and that it can be made again."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from compliance_graph.assessment import INDEXER, STALE, UNKNOWN, Facts, ModelAnswer, assess
+from compliance_graph.rules.findings import Finding, Step
+from settlement.ids import TenantId
+from settlement.money import Asset, Money
+from settlement.ports.screening import Outcome, Reason
+from tests.compliance_graph.town import POLICY
+
+USD = Asset("USD", 2)
+CALM = ModelAnswer(10_000, None, "m1")
+FACTS = Facts(TenantId("ten_1"), Money(99_900, USD), Outcome.CLEAR, (), {"ofac": "1"}, answer=CALM)
+
+
+def finding(code: str, severity: str) -> Finding:
+    step = Step("0xa", "0xb", 12_345, 1, 1_600_000_000, 1_600_000_000)
+    return Finding(code, severity, "half of it", 500_000, (step,))
+
+
+def outcome(**changes):
+    verdict = assess(replace(FACTS, **changes), POLICY)
+    return verdict.outcome, [reason.code for reason in verdict.reasons]
+
+
+def test_a_veto_list_blocks_whatever_else_is_known():
+    """Nothing else is said beside a veto."""
+    found = {"findings": (finding("exposure.mixer.in", "review"),)}
+    listed = {"listed": Outcome.BLOCK, "list_reasons": (Reason("list.ofac", "names it"),)}
+    assert outcome(**listed, **found) == (Outcome.BLOCK, ["list.ofac"])
+
+
+def test_neither_the_model_nor_a_rule_ever_blocks():
+    """The worst of both is a review."""
+    worst = ModelAnswer(1_000_000, None, "m1")
+    found = (finding("exposure.sanctioned.in", "review"),)
+    assert outcome(answer=worst) == (Outcome.REVIEW, ["model.score"])
+    assert outcome(answer=worst, findings=found) == (
+        Outcome.REVIEW,
+        ["exposure.sanctioned.in", "model.score"],
+    )
+
+
+def test_one_note_is_no_review_but_three_are():
+    """Many small oddities together are looked at."""
+    notes = tuple(finding(f"pattern.{i}", "note") for i in range(3))
+    assert outcome(findings=notes[:2]) == (Outcome.CLEAR, [])
+    assert outcome(findings=notes)[0] is Outcome.REVIEW
+    assert outcome(findings=notes[:1] * 3) == (Outcome.CLEAR, [])
+
+
+def test_an_officers_allow_list_spares_rules_and_model():
+    """Cleared with a reason is allowed."""
+    listed = {"list_reasons": (Reason("list.own_allow", "allows"),)}
+    assert outcome(**listed, answer=ModelAnswer(999_999, None, "m")) == (
+        Outcome.CLEAR,
+        ["list.own_allow"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("silence", "code"),
+    [
+        ({"abstained": UNKNOWN}, "abstained.unknown"),
+        ({"abstained": STALE}, "abstained.stale"),
+        ({"abstained": INDEXER}, "abstained.indexer"),
+        ({"answer": ModelAnswer(None, "two transfers", "m1")}, "abstained.model"),
+        ({"answer": None}, "abstained.no_model"),
+    ],
+)
+def test_an_abstention_clears_up_to_the_limit_and_asks_above(silence, code):
+    """A fresh wallet is the normal customer; an unknown currency or amount is none."""
+    assert outcome(**silence) == (Outcome.CLEAR, [code])
+    for amount in (Money(100_001, USD), Money(1, Asset("JPY", 0)), None):
+        assert outcome(**silence, amount=amount) == (Outcome.REVIEW, [code])
+
+
+def test_a_tenant_may_have_limits_of_its_own():
+    """The policy names them."""
+    policy = replace(POLICY, tenants={TenantId("ten_1"): {"USD": 5}})
+    facts = replace(FACTS, abstained=UNKNOWN)
+    assert assess(facts, policy).outcome is Outcome.REVIEW
+    assert assess(replace(facts, tenant_id=TenantId("ten_2")), policy).outcome is Outcome.CLEAR
+
+
+def test_a_verdict_is_made_again_from_what_was_stored_bit_for_bit():
+    """Evidence and coverage through JSON and back: the same digest."""
+    facts = replace(
+        FACTS,
+        findings=(finding("exposure.mixer.in", "review"), finding("pattern.fan_in", "note")),
+        versions={"labels:x": "ab"},
+        coverage={"sources": [{"source": "chain:local", "last_block": 7}]},
+    )
+    verdict = assess(facts, POLICY)
+    stored = json.loads(json.dumps({"e": dict(verdict.evidence), "c": dict(verdict.coverage)}))
+    again = assess(Facts.from_json(stored["e"], stored["c"]), POLICY)
+    assert again.digest == verdict.digest
+    assert verdict.versions == {
+        "ofac": "1",
+        "labels:x": "ab",
+        "policy": POLICY.version,
+        "model": "m1",
+    }
