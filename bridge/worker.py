@@ -21,6 +21,8 @@ from settlement.stages import identity, inbox
 
 SWEEP_BACK = timedelta(days=3)
 """How far a worker's first sweep looks back: as long as Stripe itself repeats deliveries."""
+GATHER_S = 0.003
+"""How long news of moved orders waits for more of its kind."""
 VERIFY_S = 15
 """How often each chain is asked whether it is still the one we know."""
 
@@ -157,6 +159,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._stopping = False
+        self._pulse_is_due = False
         self._swept_at: datetime | None = None
         self._verifying = asyncio.Lock()
         self._sweeping = asyncio.Lock()
@@ -233,7 +236,16 @@ class Worker:
             self.pulse()
 
     def _moved(self) -> None:
-        """What one stage moved, the next can take; and somebody may be watching."""
+        """What one stage moved, the next can take; and somebody may be watching.
+
+        Many lanes and stages that move at the same time wake everybody once.
+        """
+        if not self._pulse_is_due:
+            self._pulse_is_due = True
+            asyncio.get_running_loop().call_later(GATHER_S, self._tell)
+
+    def _tell(self) -> None:
+        self._pulse_is_due = False
         self._wake.notify(EVENTS)
         self.pulse()
 

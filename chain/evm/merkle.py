@@ -9,9 +9,13 @@ by row who was skipped: a skipped order's receipt must not pass as another row's
 from collections.abc import Sequence
 from functools import lru_cache
 
-from eth_hash.auto import keccak
+from eth_hash.backends import pysha3
+from eth_hash.main import Keccak256
 
 from settlement.ports.chain import Payout
+
+# Several times quicker than the one that is chosen by itself, and a batch needs a thousand hashes.
+keccak = Keccak256(pysha3.backend)
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,6 @@ the fee cap of every pending transaction, and what it carries. So that is what m
 from collections.abc import Iterable
 
 from settlement.batch import Batch, BatchStatus, Lane, newest
-from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort, Fees
 
 
@@ -25,12 +24,14 @@ def _bid_wei(batch: Batch) -> int:
     return transaction.gas_limit * transaction.fees.max_fee_wei + carried
 
 
-async def affordable(ports: Ports, chain: ChainPort, lane: Lane, fees: Fees) -> int:
+async def affordable(
+    chain: ChainPort, lane: Lane, open_batches: Iterable[Batch], fees: Fees
+) -> int:
     """How many payouts the lane's next batch can pay the gas for; 0: not even one."""
-    return chain.batch_size(await spare_wei(ports, chain, lane) // max(fees.max_fee_wei, 1))
+    return chain.batch_size(await spare_wei(chain, lane, open_batches) // max(fees.max_fee_wei, 1))
 
 
-async def spare_wei(ports: Ports, chain: ChainPort, lane: Lane) -> int:
+async def spare_wei(chain: ChainPort, lane: Lane, open_batches: Iterable[Batch]) -> int:
     """What the lane's account holds beyond what is on its way; negative when it was drained."""
     balance = await chain.balance(chain.native, lane.address)
-    return balance - committed_wei(await ports.store.open_batches(lane))
+    return balance - committed_wei(open_batches)

@@ -52,12 +52,13 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
         return lane, 0
     await check_anchor(ports, chain, lane)
     lane = await reconcile(ports, chain, lane)
-    room = await _room(ports, chain, lane)
+    open_batches = await ports.store.open_batches(lane)
+    room = await _room(ports, chain, lane, open_batches)
     if room == 0:
         await _hold_all(ports, lane, waiting, HoldReason.LIQUIDITY)
         return lane, len(waiting)
     # Never one more: rebuilding counts on it that no later nonce was signed for.
-    end = lane.next_nonce + policy.lane_depth - len(await ports.store.open_batches(lane))
+    end = lane.next_nonce + policy.lane_depth - len(open_batches)
     for call in calls:
         if lane.next_nonce < end:
             lane = await _plan_call(ports, chain, lane, call)
@@ -76,16 +77,17 @@ async def _obstacle(ports: Ports, chain: ChainPort, lane: Lane) -> HoldReason | 
     state = await ports.store.network(lane.network)
     if lane.paused_at is not None or state is None or state.paused_at is not None:
         return HoldReason.PAUSED
-    if len(await ports.store.open_batches(lane)) >= ports.policy.lane_depth:
+    open_batches = await ports.store.open_batches(lane)
+    if len(open_batches) >= ports.policy.lane_depth:
         return HoldReason.NONE
-    if lane.low_since is not None and await _room(ports, chain, lane) == 0:
+    if lane.low_since is not None and await _room(ports, chain, lane, open_batches) == 0:
         return HoldReason.LIQUIDITY
     return None
 
 
-async def _room(ports: Ports, chain: ChainPort, lane: Lane) -> int:
+async def _room(ports: Ports, chain: ChainPort, lane: Lane, open_batches: Sequence[Batch]) -> int:
     """How many payouts the lane's account can pay the gas for; says it once when it runs low."""
-    room = await affordable(ports, chain, lane, await chain.fees())
+    room = await affordable(chain, lane, open_batches, await chain.fees())
     if await ports.store.mark_low(lane, room == 0, ports.clock.now()):
         tell = ports.log.info if room else ports.log.error
         tell("lane_funded" if room else "lane_low", lane=lane.address, network=lane.network)

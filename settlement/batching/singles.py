@@ -22,7 +22,7 @@ async def choose_singles(
     cheaper = await chain.singly([order.wallet for order in orders])
     if not cheaper:
         return []
-    left = await spare_wei(ports, chain, lane)
+    left = await spare_wei(chain, lane, await ports.store.open_batches(lane))
     fee_wei = max((await chain.fees()).max_fee_wei, 1)
     chosen = []
     for order in orders:

@@ -37,10 +37,11 @@ async def tick(ports: Ports, lane: Lane) -> int:
     await check_anchor(ports, chain, lane)
     head = await chain.head()
     await ports.store.note_head(lane.network, head, ports.clock.now(), lane=lane)
-    refs = [a.transaction.ref for batch in batches for a in batch.attempts]
+    undecided = await _undecided(chain, batches, head)
+    refs = [a.transaction.ref for batch in undecided for a in batch.attempts]
     found = {inclusion.ref: inclusion for inclusion in await chain.inclusions(refs)}
     changed = 0
-    for batch in batches:
+    for batch in undecided:
         inclusion = _inclusion_of(batch, found)
         try:
             changed += await _follow(ports, chain, lane, batch, inclusion, head)
@@ -53,6 +54,24 @@ async def tick(ports: Ports, lane: Lane) -> int:
     if first.status is BatchStatus.SENT and is_due(first, ports.clock.now(), ports.policy):
         await reconcile(ports, chain, lane)  # perhaps it waits for a nonce that nobody signs
     return changed
+
+
+async def _undecided(chain: ChainPort, batches: Sequence[Batch], head: Head) -> list[Batch]:
+    """Those whose receipts say something new: the others wait in blocks that are still there.
+
+    A large batch has a large receipt, and waits through many rounds for its block to be final.
+    """
+    found: dict[int, str | None] = {}
+    undecided = []
+    for batch in batches:
+        number = batch.block_number
+        if number is not None and number > head.final_number:
+            if number not in found:
+                found[number] = await chain.block_hash(number)
+            if found[number] == batch.block_hash:
+                continue
+        undecided.append(batch)
+    return undecided
 
 
 def _inclusion_of(batch: Batch, found: dict[str, Inclusion]) -> Inclusion | None:
