@@ -1,10 +1,12 @@
 """The deployment file: what is wrong with it is said in words, without showing a provider's key."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from chain.deployment import Deployment, load_deployments, save_deployment
+from chain.deployment import NATIVE, Deployment, Token, load_deployments, save_deployment
+from chain.networks.local import NETWORK
 from settlement.errors import InvalidInput
 
 KEY = "0123456789abcdef"
@@ -53,3 +55,16 @@ def test_a_deployment_is_read_back_as_it_was_written(tmp_path, quorum):
     save_deployment(path, deployment)
     assert load_deployments(path) == {"local": deployment}
     assert ("quorum" in json.loads(path.read_text())["local"]) is (quorum is not None)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [Token("ETH", 18, "0x" + "11" * 20), Token("ETHER", 18, NATIVE), Token("ETH", 6, NATIVE)],
+)
+def test_nothing_else_is_listed_as_the_networks_own_coin(token: Token) -> None:
+    """It would be priced as one and paid as the other."""
+    deployment = Deployment("local", ("http://x",), "0xvault", (token,), ())
+    with pytest.raises(InvalidInput):
+        deployment.check_native(NETWORK.native)
+    listed = replace(deployment, tokens=(Token("ETH", 18, NATIVE),))
+    listed.check_native(NETWORK.native)

@@ -10,7 +10,7 @@ from settlement.errors import InvalidInput
 from settlement.ledger import journal
 from settlement.order import Status
 from settlement.transitions import move
-from tests.support.builders import AMPLE, NOW, Scene, key, provider_event
+from tests.support.builders import AMPLE, NOW, Scene, key, provider_event, submit
 
 
 async def refused(store: PostgresStore, statement: str, *values: Any) -> str:
@@ -155,3 +155,14 @@ async def test_a_providers_odd_characters_do_not_keep_its_event_out(
     [item] = await postgres_store.claim_inbox(NOW, limit=1, lease_ms=1)
     assert item.event.body == {"name": "a\ufffdb", "list": ["?", 1], "escaped": "\\u0000"}
     assert item.event.order_id == "ord\ufffd"
+
+
+@pytest.mark.parametrize("assignment", ["kind = 'single'", "value = 1"])
+async def test_a_batch_carries_coins_if_and_only_if_it_is_a_single(
+    postgres_store: PostgresStore, assignment: str
+) -> None:
+    """What a lane sends beside the gas is one order's."""
+    scene = Scene(postgres_store)
+    lane, order = await scene.lane(), await scene.captured()
+    await postgres_store.plan(lane, await scene.batch(lane, [order]), [submit(order)])
+    assert "batches_single" in await refused(postgres_store, f"UPDATE batches SET {assignment}")
