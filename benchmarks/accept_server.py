@@ -17,6 +17,7 @@ from litestar import Litestar, Request, post
 
 from bridge import logging
 from bridge.app import NetworkInfo, Services, TokenInfo, create_app, uvicorn_config
+from bridge.bootstrap import open_screening
 from bridge.metrics import Metrics
 from bridge.prices.static import StaticPrices
 from bridge.settings import load
@@ -24,6 +25,7 @@ from bridge.storage.queries import Queries
 from bridge.storage.store import PostgresStore
 from bridge.storage.wake import Wake
 from chain.evm.addresses import normalize_address
+from compliance_graph.lists.addresses import checked_form
 from settlement.money import Asset
 from settlement.ports.clock import SystemClock
 from settlement.ports.gas import Decision, Outlook, Waiting
@@ -82,6 +84,8 @@ async def serve(dsn: str) -> None:
             clock=clock,
             metrics=Metrics(),
             probes={},
+            screening=open_screening(settings, store, clock),
+            list_address=checked_form,
         )
     )
     bare = bare_app(store.pool)

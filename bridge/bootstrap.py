@@ -33,10 +33,11 @@ from chain.network import Network
 from chain.registry import load_network
 from chain.rpc import RpcClient
 from chain.signers import EvmSigner, open_signer
+from compliance_graph.lists.addresses import checked_form
 from compliance_graph.screener import ListScreener
 from settlement.errors import InvalidInput
 from settlement.ports.bundle import Ports
-from settlement.ports.clock import SystemClock
+from settlement.ports.clock import Clock, SystemClock
 from settlement.ports.escrow import EscrowScheme
 from settlement.ports.payment import PaymentPort, ProviderEvent
 from settlement.schedule import Policy
@@ -63,7 +64,7 @@ async def open_ports(
         yield Ports(
             store=store,
             payment=open_payments(settings),
-            screening=open_screening(settings, store),
+            screening=open_screening(settings, store, SystemClock()),
             chains=chains,
             gas=gas_service(settings, networks, chains, store.pool),
             clock=SystemClock(),
@@ -97,6 +98,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             clock=clock,
             metrics=Metrics(),
             probes={"worker": partial(no_worker, store.pool)},
+            screening=open_screening(settings, store, clock),
+            list_address=checked_form,
         )
 
 
@@ -213,10 +216,10 @@ def deployments_path(settings: Settings) -> Path:
     return Path(settings.deployments or Path(settings.state_dir) / "deployments.json")
 
 
-def open_screening(settings: Settings, store: PostgresStore) -> ListScreener:
+def open_screening(settings: Settings, store: PostgresStore, clock: Clock) -> ListScreener:
     """Lists from files and from the database; with neither, nobody is cleared."""
     queries = Queries(store.pool)
-    return ListScreener(list_paths(settings), queries, queries)
+    return ListScreener(list_paths(settings), queries, queries, clock)
 
 
 def list_paths(settings: Settings) -> list[Path]:

@@ -110,6 +110,11 @@ def _limits(value: str) -> Mapping[str, Limits]:
     return limits
 
 
+def _amounts(value: str) -> Mapping[str, int]:
+    """``USD=1000.00``: minor units by currency."""
+    return {code: parse_decimal(text, _fiat(code).scale) for code, text in _pairs(value).items()}
+
+
 _WEI = {"wei": 0, "gwei": 9}
 
 
@@ -277,6 +282,14 @@ class Settings:
         "",
         "Address lists (CSV: asset, address, action) with a veto, comma-separated, beside those "
         "that `tidegate lists` keeps; empty: a demo list of invented addresses, none in live mode.",
+        "list",
+    )
+    second_officer_above: Mapping[str, int] = _var(
+        "TIDEGATE_SECOND_OFFICER_ABOVE",
+        _amounts,
+        "USD=1000.00,EUR=1000.00,GBP=1000.00",
+        "Amounts, `CURRENCY=AMOUNT`, above which two officers have to approve an order in review; "
+        "a currency that is not named always needs two.",
         "list",
     )
     list_urls: Mapping[str, str] = _var(

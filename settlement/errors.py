@@ -18,6 +18,9 @@
     │   ├── NotOpen                 the batch has come to its end
     │   ├── WrongEscrowState        an escrow is not (or no more) where this could be done
     │   ├── AttestationKnown        what was signed is being or has been carried out
+    │   ├── CaseDecided             nothing is left to decide about the case
+    │   ├── CaseClaimed             another officer works on the case
+    │   ├── SecondOfficerNeeded     four eyes: not the same officer twice
     │   └── IdempotencyMismatch     same key, other payload
     ├── OutsideError                a system outside misbehaved; ``transient`` says: try again?
     │   ├── PaymentError
@@ -115,6 +118,18 @@ class WrongEscrowState(Refusal):
 
 class AttestationKnown(Refusal):
     code = "attestation_known"
+
+
+class CaseDecided(Refusal):
+    code = "case_decided"
+
+
+class CaseClaimed(Refusal):
+    code = "case_claimed"
+
+
+class SecondOfficerNeeded(Refusal):
+    code = "second_officer_needed"
 
 
 class IdempotencyMismatch(Refusal):

@@ -33,6 +33,7 @@ PUBLISHABLE = "publishable"
 
 _ALL = frozenset({Role.MERCHANT, Role.COMPLIANCE, Role.OPERATOR, Role.ADMIN})
 _SALES = frozenset({Role.MERCHANT, Role.ADMIN})
+_OFFICERS = frozenset({Role.COMPLIANCE, Role.ADMIN})
 _OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
 
 PERMISSIONS: dict[str, frozenset[str]] = {
@@ -51,7 +52,14 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "networks.operate": _OPERATORS,
     "escrows.read": _ALL,
     "escrows.attest": _SALES | {Role.OPERATOR},
+    "screenings.create": _SALES | {Role.COMPLIANCE},
     "screenings.read": _SALES | {Role.COMPLIANCE},
+    "cases.read": _OFFICERS,
+    "cases.decide": _OFFICERS,
+    "cases.release_any": frozenset({Role.ADMIN}),
+    "lists.read": _OFFICERS,
+    "lists.write": _OFFICERS,
+    "audit.read": _OFFICERS,
     "ledger.read": _SALES | {Role.OPERATOR},
 }
 """Every ``/v1`` route names one of these; an admin may do everything. ``orders.read``,

@@ -34,9 +34,18 @@ async def act(
 
     Raises what the work refuses with, and ``InvalidInput`` for a body or a missing key.
     """
-    services, caller = services_of(request), caller_of(request)
     if (await request.body()).strip() not in (b"", b"{}"):
         raise InvalidInput("this action takes no body")
+    return await act_with_body(request, doing, view)
+
+
+async def act_with_body(
+    request: Request[Any, Any, Any],
+    doing: Doing,
+    view: Callable[[Queries], Awaitable[Any]],
+) -> Answer[Any]:
+    """The same for an action whose body the handler has taken."""
+    services, caller = services_of(request), caller_of(request)
     key = await idempotency(request, caller.namespace)
 
     async def answer(connection: Any) -> Any:

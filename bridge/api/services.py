@@ -23,6 +23,7 @@ from settlement.ports.escrow_store import AttestingStore
 from settlement.ports.gas import GasPort
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.price import PricePort
+from settlement.ports.screening import ScreeningPort
 from settlement.ports.store import Store
 from settlement.receipt import ReceiptFacts
 
@@ -65,6 +66,10 @@ Probe = Callable[[], Awaitable[str | None]]
 """One part of ``/readyz``: ``None`` when ready, else a short reason without secrets."""
 
 
+CheckAddress = Callable[[str, str], str]
+"""(asset, address) → its normal form; raises :class:`~settlement.errors.InvalidAddress`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Filled once at start; shared by every request."""
@@ -80,6 +85,8 @@ class Services:
     clock: Clock
     metrics: Metrics
     probes: Mapping[str, Probe]
+    screening: ScreeningPort
+    list_address: CheckAddress
 
     def network(self, name: str, param: str) -> NetworkInfo:
         """Raises :class:`~settlement.errors.InvalidInput` for a network we don't serve."""

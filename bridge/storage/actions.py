@@ -25,7 +25,7 @@ _KEY = "SELECT * FROM idempotency_keys WHERE tenant_id = $1 AND key = $2"
 _REMEMBER = "UPDATE idempotency_keys SET response = $3 WHERE tenant_id = $1 AND key = $2"
 
 Work = Callable[[Any], Awaitable[Any]]
-"""Takes the transaction's connection."""
+"""Takes the transaction's connection; says whether anything changed, or (a :class:`Deed`) what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,10 @@ class ActionQueries:
 
 
 async def _perform(connection: Any, deed: Deed, work: Work, now: datetime) -> bool:
-    changed = bool(await work(connection))
+    done = await work(connection)
+    changed = bool(done)
+    if isinstance(done, Deed):  # only the work itself can tell
+        deed = done
     if changed:
         await append_audit_on(
             connection,

@@ -61,9 +61,15 @@ class OperationQueries:
             data=data,
         )
 
-    async def audit_log(self, tenant_id: TenantId | None, page: Page) -> Listing[AuditRecord]:
-        """The tenant's records, or (``None``) everybody's."""
-        where = [] if tenant_id is None else [("tenant_id = {}", tenant_id)]
+    async def audit_log(
+        self, tenant_id: TenantId | None, page: Page, *, object_id: str | None = None
+    ) -> Listing[AuditRecord]:
+        """The tenant's records, or (``None``) everybody's; of one object only."""
+        where: list[tuple[str, Any]] = []
+        if tenant_id is not None:
+            where.append(("tenant_id = {}", tenant_id))
+        if object_id is not None:
+            where.append(("object_id = {}", object_id))
         select = "SELECT * FROM audit_log"
         return await listed(self.pool, select, where, page, _audit_from, numeric_id=True)
 
@@ -105,4 +111,6 @@ def _audit_from(row: Any) -> AuditRecord:
         object_id=row["object_id"],
         data=row["data"],
         at=row["at"],
+        place=row["place"],
+        hash=row["hash"],
     )

@@ -3,6 +3,8 @@
 from typing import Any
 
 from bridge.storage.actions import ActionQueries
+from bridge.storage.audit import AuditQueries
+from bridge.storage.cases import CaseQueries
 from bridge.storage.lists import ListQueries
 from bridge.storage.operations import OperationQueries
 from bridge.storage.operators import OperatorQueries
@@ -19,6 +21,8 @@ class Queries(
     OperatorQueries,
     ActionQueries,
     ListQueries,
+    CaseQueries,
+    AuditQueries,
 ):
     """Takes the pool of a :class:`~bridge.storage.store.PostgresStore` (``store.pool``)."""
 

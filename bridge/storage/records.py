@@ -222,7 +222,8 @@ class ListVersionRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """Who did what to which object."""
+    """Who did what to which object. ``place`` and ``hash``: where it stands in its chain, and the
+    seal over it and all before."""
 
     id: int
     tenant_id: TenantId | None
@@ -230,4 +231,16 @@ class AuditRecord:
     action: str
     object_id: str
     data: Mapping[str, str | int | None]
+    at: datetime
+    place: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseNoteRecord:
+    """What an officer wrote down about a case."""
+
+    id: str
+    author: str
+    text: str
     at: datetime

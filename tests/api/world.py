@@ -18,7 +18,7 @@ import uvicorn
 
 from bridge.api.auth import key_digest
 from bridge.app import NetworkInfo, Services, TokenInfo, create_app, uvicorn_config
-from bridge.bootstrap import webhook_verifier
+from bridge.bootstrap import open_screening, webhook_verifier
 from bridge.metrics import Metrics
 from bridge.prices.static import StaticPrices
 from bridge.settings import load
@@ -29,6 +29,7 @@ from bridge.storage.wake import Wake
 from chain.evm.addresses import normalize_address
 from chain.evm.proofs import receipt_facts
 from chain.networks.local import NETWORK
+from compliance_graph.lists.addresses import checked_form
 from settlement.ids import new_id
 from settlement.limits import Limits
 from settlement.money import Asset
@@ -246,6 +247,8 @@ async def open_api(store: PostgresStore, dsn: str) -> AsyncIterator[Api]:
         clock=clock,
         metrics=Metrics(),
         probes={},
+        screening=open_screening(settings, store, clock),
+        list_address=checked_form,
     )
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

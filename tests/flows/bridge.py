@@ -32,6 +32,7 @@ from chain.gas.static import StaticGas
 from chain.networks.local import NETWORK
 from chain.rpc import RpcClient
 from chain.signers.keystore import KeystoreSigner
+from compliance_graph.lists.addresses import checked_form
 from compliance_graph.screener import ListScreener
 from settlement.batch import sealed_call
 from settlement.batching.plan import plan_waiting
@@ -271,7 +272,7 @@ async def open_bridge(
     ports = Ports(
         store=store,
         payment=StripePayments(STRIPE_KEY, api_base=emulator_url, timeout_s=2),
-        screening=ListScreener([lists]),
+        screening=ListScreener([lists], queries, queries, clock),
         chains={"local": chain},
         gas=gas,
         clock=clock,
@@ -296,6 +297,8 @@ async def open_bridge(
             clock=clock,
             metrics=Metrics(),
             probes={},
+            screening=ports.screening,
+            list_address=checked_form,
         )
     )
     api = httpx.AsyncClient(

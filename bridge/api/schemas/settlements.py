@@ -1,12 +1,11 @@
-"""Settlements (batches), screenings and the ledger over the wire: what operators and auditors
+"""Settlements (batches) and the ledger over the wire: what operators and auditors
 read."""
 
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 
-from bridge.storage.records import LedgerEntry, ScreeningRecord, Settlement
+from bridge.storage.records import LedgerEntry, Settlement
 from settlement.batch import Attempt
 from settlement.money import format_minor
 from settlement.ports.store import Balance
@@ -57,33 +56,6 @@ class SettlementView(Struct, kw_only=True):
     cancel_asked_at: datetime | None
     network_state: str
     lane_state: str
-
-
-class ReasonView(Struct, kw_only=True):
-    code: str
-    detail: str
-
-
-class ScreeningView(Struct, kw_only=True):
-    """A verdict as recorded; ``versions`` names everything that decided.
-
-    ``score_ppm`` is the model's probability in parts per million, ``null`` where it abstained.
-    ``coverage`` says how much of the chain was known. ``digest`` seals the verdict: a replay that
-    ends in the same one is the same verdict.
-    """
-
-    id: str
-    object: str = "screening"
-    order_id: str | None
-    network: str
-    wallet: str
-    outcome: str
-    score_ppm: int | None
-    reasons: list[ReasonView]
-    versions: dict[str, str]
-    coverage: dict[str, Any]
-    digest: str | None
-    created_at: datetime
 
 
 class AccountView(Struct, kw_only=True):
@@ -168,23 +140,6 @@ def _attempt(attempt: Attempt) -> AttemptView:
         signed_at=attempt.signed_at,
         sent_at=attempt.sent_at,
         cancels=attempt.cancels,
-    )
-
-
-def screening_view(record: ScreeningRecord) -> ScreeningView:
-    verdict = record.verdict
-    return ScreeningView(
-        id=record.id,
-        order_id=record.subject.order_id,
-        network=record.subject.network,
-        wallet=record.subject.wallet,
-        outcome=verdict.outcome,
-        score_ppm=verdict.score_ppm,
-        reasons=[ReasonView(code=r.code, detail=r.detail) for r in verdict.reasons],
-        versions=dict(verdict.versions),
-        coverage=dict(verdict.coverage),
-        digest=record.digest,
-        created_at=record.created_at,
     )
 
 

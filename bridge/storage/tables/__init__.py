@@ -7,8 +7,9 @@ can be read, checked against the migrations, and used from a console.
 from sqlmodel import SQLModel
 
 from bridge.storage.tables.batches import Batch, BatchAttempt, Lane, Network
+from bridge.storage.tables.cases import Case, CaseNote
 from bridge.storage.tables.escrows import Escrow, EscrowAction
-from bridge.storage.tables.inbox import AuditLog, Inbox
+from bridge.storage.tables.inbox import AuditHead, AuditLog, Inbox
 from bridge.storage.tables.ledger import LedgerAccount, LedgerEntry
 from bridge.storage.tables.lists import AddressList, ListEntry, ListVersion
 from bridge.storage.tables.orders import (
@@ -28,9 +29,12 @@ metadata = SQLModel.metadata
 __all__ = [
     "AddressList",
     "ApiKey",
+    "AuditHead",
     "AuditLog",
     "Batch",
     "BatchAttempt",
+    "Case",
+    "CaseNote",
     "Escrow",
     "EscrowAction",
     "GasBlock",

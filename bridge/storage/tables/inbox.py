@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index, Sequence, text
 from sqlmodel import Field, SQLModel
 
-from bridge.storage.tables.columns import document, moment, one_of, whole, words
+from bridge.storage.tables.columns import big, document, moment, one_of, whole, words
 
 
 class InboxState(StrEnum):
@@ -42,10 +42,14 @@ class Inbox(SQLModel, table=True):
 
 
 class AuditLog(SQLModel, table=True):
-    """Append-only (a trigger refuses the rest)."""
+    """Append-only (a trigger refuses the rest), one chain per tenant: ``place`` counts its rows,
+    and a trigger seals each with the seal before it (:mod:`bridge.storage.audit`)."""
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index("audit_log_of_tenant", "tenant_id", "id"),)
+    __table_args__ = (
+        Index("audit_log_of_tenant", "tenant_id", "id"),
+        Index("audit_log_places", text("COALESCE(tenant_id, '')"), "place", unique=True),
+    )
 
     id: int = Field(
         sa_column=Column(
@@ -61,3 +65,16 @@ class AuditLog(SQLModel, table=True):
     object_id: str = words()
     data: dict[str, Any] = document()
     at: datetime = moment()
+    place: int = big()
+    previous: str = words()
+    hash: str = words()
+
+
+class AuditHead(SQLModel, table=True):
+    """The end of each tenant's chain (empty: of what belongs to no tenant); only ever grows."""
+
+    __tablename__ = "audit_heads"
+
+    chain: str = words(primary_key=True)
+    rows: int = big()
+    hash: str = words()
