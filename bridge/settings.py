@@ -12,123 +12,31 @@ from dataclasses import Field, dataclass, field, fields
 from fractions import Fraction
 from typing import Any, TypeVar
 
+from bridge.parsing import (
+    FIAT,
+    parse_amounts,
+    parse_choice,
+    parse_fee_caps,
+    parse_fiat_assets,
+    parse_flag,
+    parse_integer,
+    parse_limits,
+    parse_optional,
+    parse_pairs,
+    parse_stripe_key,
+    parse_text,
+    parse_words,
+)
 from bridge.prices.static import parse_prices
 from settlement.errors import InvalidInput
 from settlement.limits import Limits
-from settlement.money import Asset, parse_decimal
+from settlement.money import Asset
 
 T = TypeVar("T")
-
-FIAT = {code: Asset(code, scale) for code, scale in (("USD", 2), ("EUR", 2), ("GBP", 2))}
-"""Currencies that can be charged: ISO 4217 code and the decimals that Stripe counts in.
-
-https://docs.stripe.com/currencies#zero-decimal
-"""
 
 
 class SettingsError(ValueError):
     """A variable has a value that we cannot use; the message names it."""
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _optional(value: str) -> str | None:
-    return value or None
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        number = int(value)
-        if not low <= number <= high:
-            raise ValueError(f"must be between {low} and {high}")
-        return number
-
-    return parse
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return value
-
-    return parse
-
-
-def _flag(value: str) -> bool:
-    if value not in ("true", "false"):
-        raise ValueError("must be true or false")
-    return value == "true"
-
-
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in value.split(",") if word.strip())
-
-
-def _stripe_key(value: str) -> str | None:
-    if value and not value.startswith(("sk_", "rk_")):
-        raise ValueError("must be a secret (sk_…) or restricted (rk_…) key")
-    return value or None
-
-
-def _fiat(code: str) -> Asset:
-    if code not in FIAT:
-        raise ValueError(f"{code} is not one of {', '.join(FIAT)}")
-    return FIAT[code]
-
-
-def _fiat_assets(value: str) -> tuple[Asset, ...]:
-    assets = tuple(_fiat(code) for code in _words(value))
-    if not assets:
-        raise ValueError("names no currency")
-    return assets
-
-
-def _pairs(value: str) -> dict[str, str]:
-    pairs = {}
-    for item in _words(value):
-        name, equals, text = item.partition("=")
-        if not equals or not name.strip() or not text.strip():
-            raise ValueError(f"{item!r} is not NAME=VALUE")
-        pairs[name.strip()] = text.strip()
-    return pairs
-
-
-def _limits(value: str) -> Mapping[str, Limits]:
-    """``USD=5.00/2000.00/5000.00``: least and most per order, most per customer and day."""
-    limits = {}
-    for code, text in _pairs(value).items():
-        parts = text.split("/")
-        if len(parts) != 3:
-            raise ValueError(f"{code} needs three amounts: MIN/MAX/DAY")
-        low, high, day = (parse_decimal(part.strip(), _fiat(code).scale) for part in parts)
-        if not 0 < low <= high <= day:
-            raise ValueError(f"{code}: amounts must grow from MIN to MAX to DAY")
-        limits[code] = Limits(low, high, day)
-    return limits
-
-
-def _amounts(value: str) -> Mapping[str, int]:
-    """``USD=1000.00``: minor units by currency."""
-    return {code: parse_decimal(text, _fiat(code).scale) for code, text in _pairs(value).items()}
-
-
-_WEI = {"wei": 0, "gwei": 9}
-
-
-def _fee_caps(value: str) -> Mapping[str, int]:
-    """``ethereum=200gwei,base=5gwei``: wei per unit of gas, by network."""
-    caps = {}
-    for network, text in _pairs(value).items():
-        unit = "gwei" if text.endswith("gwei") else "wei"
-        if not text.endswith(unit):
-            raise ValueError(f"{network} needs a unit: {text}gwei or {text}wei")
-        caps[network] = parse_decimal(text.removesuffix(unit).strip(), _WEI[unit])
-        if caps[network] <= 0:
-            raise ValueError(f"{network}: a cap must be positive")
-    return caps
 
 
 def _var(env: str, parse: Callable[[str], T], default: str, meaning: str, kind: str) -> T:
@@ -154,31 +62,41 @@ class Settings:
     """The deployment's choices. Secrets are left out of ``repr``."""
 
     # Where it runs
-    host: str = _var("TIDEGATE_HOST", _text, "127.0.0.1", "Address the API listens on.", "text")
+    host: str = _var(
+        "TIDEGATE_HOST", parse_text, "127.0.0.1", "Address the API listens on.", "text"
+    )
     port: int = _var(
-        "TIDEGATE_PORT", _integer(0, 65535), "8000", "Port the API listens on; 0: any.", "integer"
+        "TIDEGATE_PORT",
+        parse_integer(0, 65535),
+        "8000",
+        "Port the API listens on; 0: any.",
+        "integer",
     )
     state_dir: str = _var(
         "TIDEGATE_STATE_DIR",
-        _text,
+        parse_text,
         "data",
         "Folder of the embedded database, the local chain and the keystore.",
         "path",
     )
     log_level: str = _var(
         "TIDEGATE_LOG_LEVEL",
-        _choice("debug", "info", "warning", "error"),
+        parse_choice("debug", "info", "warning", "error"),
         "info",
         "Least level that is logged: debug, info, warning or error.",
         "choice",
     )
     access_log: bool = _var(
-        "TIDEGATE_ACCESS_LOG", _flag, "true", "One log line per request: true or false.", "flag"
+        "TIDEGATE_ACCESS_LOG",
+        parse_flag,
+        "true",
+        "One log line per request: true or false.",
+        "flag",
     )
 
     mode: str = _var(
         "TIDEGATE_MODE",
-        _choice("test", "live"),
+        parse_choice("test", "live"),
         "test",
         "test or live: which tenants and Stripe keys are accepted; live refuses local chains and "
         "the demo's address list.",
@@ -188,12 +106,12 @@ class Settings:
     # Storage
     database_url: str | None = _secret(
         "DATABASE_URL",
-        _optional,
+        parse_optional,
         "PostgreSQL to use, `postgresql://user:password@host/name`; empty: the embedded one.",
     )
     database_pool: int = _var(
         "TIDEGATE_DATABASE_POOL",
-        _integer(1, 200),
+        parse_integer(1, 200),
         "16",
         "Connections that one process keeps open.",
         "integer",
@@ -201,35 +119,39 @@ class Settings:
 
     # Cards
     stripe_api_key: str | None = _secret(
-        "STRIPE_API_KEY", _stripe_key, "Stripe's secret key; empty: the local emulator's."
+        "STRIPE_API_KEY", parse_stripe_key, "Stripe's secret key; empty: the local emulator's."
     )
     stripe_webhook_secrets: tuple[str, ...] = _secret(
         "STRIPE_WEBHOOK_SECRET",
-        _words,
+        parse_words,
         "Signing secrets of the Stripe webhook endpoint, comma-separated while rotating.",
     )
     stripe_api_base: str | None = _var(
-        "STRIPE_API_BASE", _optional, "", "Base URL of Stripe's API; empty: Stripe itself.", "URL"
+        "STRIPE_API_BASE",
+        parse_optional,
+        "",
+        "Base URL of Stripe's API; empty: Stripe itself.",
+        "URL",
     )
 
     # Worker
     tick_ms: int = _var(
         "TIDEGATE_TICK_MS",
-        _integer(10, 60_000),
+        parse_integer(10, 60_000),
         "500",
         "How often a worker looks for due work that no wake-up announced, in milliseconds.",
         "integer",
     )
     sweep_s: int = _var(
         "TIDEGATE_SWEEP_S",
-        _integer(1, 3_600),
+        parse_integer(1, 3_600),
         "30",
         "How often the provider's event list is read for lost webhooks, in seconds.",
         "integer",
     )
     gas_policy: str = _var(
         "TIDEGATE_GAS_POLICY",
-        _choice("auto", "on", "off"),
+        parse_choice("auto", "on", "off"),
         "auto",
         "Whether orders may wait for a lower network fee: on, off, or auto (off on local chains, "
         "whose fees are no market).",
@@ -237,7 +159,7 @@ class Settings:
     )
     worker_metrics_port: int = _var(
         "TIDEGATE_WORKER_METRICS_PORT",
-        _integer(0, 65_535),
+        parse_integer(0, 65_535),
         "0",
         "Port on `TIDEGATE_HOST` where a worker shows how its RPC endpoints behave, for "
         "Prometheus; 0: none.",
@@ -245,7 +167,7 @@ class Settings:
     )
     fee_caps_wei: Mapping[str, int] = _var(
         "TIDEGATE_FEE_CAPS",
-        _fee_caps,
+        parse_fee_caps,
         "",
         "The most that is ever bid per unit of gas, `NETWORK=200gwei`, comma-separated. Above it "
         "orders wait, and what was sent is repeated as it is; empty: no cap.",
@@ -253,7 +175,7 @@ class Settings:
     )
     deployments: str | None = _var(
         "TIDEGATE_DEPLOYMENTS",
-        _optional,
+        parse_optional,
         "",
         "File that lists vault, tokens, lanes, `rpc_urls`, optionally the `escrow` contract and "
         "`quorum` (how many of the "
@@ -263,7 +185,7 @@ class Settings:
     )
     keystore_dir: str | None = _var(
         "TIDEGATE_KEYSTORE_DIR",
-        _optional,
+        parse_optional,
         "",
         "Folder of the lanes' encrypted keys, one `ADDRESS.json` each; empty: `keystore` in the "
         "state folder.",
@@ -271,14 +193,14 @@ class Settings:
     )
     keystore_password_file: str | None = _var(
         "TIDEGATE_KEYSTORE_PASSWORD_FILE",
-        _optional,
+        parse_optional,
         "",
         "File with the keys' password, mode 0600; empty: `password` in the keystore folder.",
         "path",
     )
     address_lists: tuple[str, ...] = _var(
         "TIDEGATE_ADDRESS_LISTS",
-        _words,
+        parse_words,
         "",
         "Address lists (CSV: asset, address, action) with a veto, comma-separated, beside those "
         "that `tidegate lists` keeps; empty: a demo list of invented addresses, none in live mode.",
@@ -286,7 +208,7 @@ class Settings:
     )
     second_officer_above: Mapping[str, int] = _var(
         "TIDEGATE_SECOND_OFFICER_ABOVE",
-        _amounts,
+        parse_amounts,
         "USD=1000.00,EUR=1000.00,GBP=1000.00",
         "Amounts, `CURRENCY=AMOUNT`, above which two officers have to approve an order in review; "
         "a currency that is not named always needs two.",
@@ -294,7 +216,7 @@ class Settings:
     )
     list_urls: Mapping[str, str] = _var(
         "TIDEGATE_LIST_URLS",
-        _pairs,
+        parse_pairs,
         "",
         "Where `tidegate lists refresh NAME` reads a list, `NAME=URL`, comma-separated; the "
         "Treasury's is given in `docs/screening.md`.",
@@ -304,7 +226,7 @@ class Settings:
     # Prices
     currencies: tuple[Asset, ...] = _var(
         "TIDEGATE_CURRENCIES",
-        _fiat_assets,
+        parse_fiat_assets,
         "USD",
         f"Currencies that can be charged; of {', '.join(FIAT)}.",
         "list",
@@ -318,35 +240,35 @@ class Settings:
     )
     quote_life_s: int = _var(
         "TIDEGATE_QUOTE_LIFE_S",
-        _integer(30, 86_400),
+        parse_integer(30, 86_400),
         "900",
         "How long a quote is firm, in seconds.",
         "integer",
     )
     processing_bps: int = _var(
         "TIDEGATE_PROCESSING_BPS",
-        _integer(0, 5_000),
+        parse_integer(0, 5_000),
         "290",
         "Card processing fee, in basis points of the amount paid.",
         "integer",
     )
     processing_fixed_minor: int = _var(
         "TIDEGATE_PROCESSING_FIXED_MINOR",
-        _integer(0, 100_000),
+        parse_integer(0, 100_000),
         "30",
         "Fixed part of the processing fee, in the currency's minor units.",
         "integer",
     )
     spread_bps: int = _var(
         "TIDEGATE_SPREAD_BPS",
-        _integer(0, 5_000),
+        parse_integer(0, 5_000),
         "50",
         "Spread on what is left after the fees, in basis points.",
         "integer",
     )
     limits: Mapping[str, Limits] = _var(
         "TIDEGATE_LIMITS",
-        _limits,
+        parse_limits,
         "USD=5.00/2000.00/5000.00,EUR=5.00/2000.00/5000.00,GBP=5.00/2000.00/5000.00",
         "Per currency `MIN/MAX/DAY`: least and most per order, most per customer and UTC day.",
         "list",
