@@ -195,19 +195,23 @@ class Engine:
 
     async def order(self, gross_minor: int = 10_000) -> Order:
         """A captured order to a wallet of its own, with its tokens in the vault."""
-        wallet = f"0x{len(self.orders) + 1:040x}"
-        order = await self.scene.captured(wallet=wallet, gross_minor=gross_minor)
+        order = await self.scene.captured(**self._next(), gross_minor=gross_minor)
         self.chain.give(VAULT, tokens=order.token.amount_minor)
         self.orders[order.id] = order
         return order
 
     async def coins(self, amount_wei: int = COINS_WEI) -> Order:
         """A captured order of native coin, to a wallet that nobody has used."""
-        wallet = f"0x{len(self.orders) + 1:040x}"
-        order = await self.scene.captured(wallet=wallet, token=Money(amount_wei, ETH))
+        order = await self.scene.captured(**self._next(), token=Money(amount_wei, ETH))
         self.chain.give(VAULT, coins=amount_wei)
         self.orders[order.id] = order
         return order
+
+    def _next(self) -> dict[str, str]:
+        """A wallet of its own, and an id that sorts as it came: what waits as long is claimed in
+        the order of ids, and a story told twice must go the same way."""
+        number = len(self.orders) + 1
+        return {"wallet": f"0x{number:040x}", "order_id": f"ord_{self.scene.tenant}_{number:04}"}
 
     async def now(self, order: Order) -> Order:
         stored = await self.store.get(order.id)
