@@ -30,13 +30,14 @@ from settlement.money import Asset
 from settlement.ports.clock import SystemClock
 from settlement.ports.gas import Decision, Outlook, Waiting
 from settlement.ports.payment import ProviderEvent
+from settlement.quote import Speed
 
 BARE_TABLE = "CREATE TABLE IF NOT EXISTS bare (id text PRIMARY KEY, body text NOT NULL)"
 _INSERT = "INSERT INTO bare (id, body) VALUES ($1, $2)"
 
 
 class _NoGas:
-    async def quote_fee_wei(self, network: str) -> int:  # noqa: ARG002
+    async def quote_fee_wei(self, network: str, speed: Speed) -> int:  # noqa: ARG002
         return 10**14
 
     async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:  # noqa: ARG002

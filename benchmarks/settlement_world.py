@@ -37,7 +37,7 @@ from settlement.money import Money
 
 STOCK_MINOR = 10**20
 GAS_WEI = 10**24
-_PASSWORD = "bench"
+PASSWORD = "bench"
 _IDS_APART = 10**6
 _POLL_S = 0.1
 
@@ -100,15 +100,18 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, lanes: int) -> AsyncIterator[World]:
-    """Start everything; ``lanes`` signing accounts, each with ample gas money."""
+async def open_world(
+    folder: Path, lanes: int, *, block_time_s: int | None = 1
+) -> AsyncIterator[World]:
+    """Start everything; ``lanes`` signing accounts, each with ample gas money. Without a block
+    time, every transaction is mined at once."""
     async with AsyncExitStack() as stack:
         server = postgres.start(folder / "postgres")
         stack.callback(server.stop)
         await _execute(server.dsn, "CREATE DATABASE migrated")
         await asyncio.to_thread(migrate.upgrade, server.dsn_for("migrated"))
         options = AnvilOptions(
-            block_time_s=1,
+            block_time_s=block_time_s,
             slots_in_an_epoch=1,
             finality_interval_s=None,
             state_interval_s=3_600,
@@ -124,7 +127,7 @@ async def _deploy(folder: Path, url: str, lanes: int) -> Deployment:
     keys = folder / "keystore"
     keys.mkdir()
     (keys / "password").touch(mode=0o600)
-    (keys / "password").write_text(_PASSWORD)
+    (keys / "password").write_text(PASSWORD)
     addresses = [_lane(keys, n) for n in range(lanes)]
     owner = _owner(keys)
     rpc = RpcClient([url])
@@ -146,7 +149,7 @@ async def _deploy(folder: Path, url: str, lanes: int) -> Deployment:
 
 def _lane(keys: Path, number: int) -> str:
     draft = keys / f"draft-{number}"
-    address = create_keystore(draft, _PASSWORD, scrypt_n=2**12)
+    address = create_keystore(draft, PASSWORD, scrypt_n=2**12)
     draft.rename(keys / f"{address}.json")
     return address
 
@@ -154,8 +157,8 @@ def _lane(keys: Path, number: int) -> str:
 def _owner(keys: Path) -> Any:
     path = keys / "owner"
     key = bytes.fromhex(dev_accounts()[0].private_key[2:])
-    create_keystore(path, _PASSWORD, private_key=key, scrypt_n=2**12)
-    return load_keystore(path, _PASSWORD)
+    create_keystore(path, PASSWORD, private_key=key, scrypt_n=2**12)
+    return load_keystore(path, PASSWORD)
 
 
 async def _deliver(treasury: Treasury, signed: SignedBytes) -> None:

@@ -6,10 +6,13 @@ API what its handlers need. Both close what they opened.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from bridge import logging
 from bridge.api.errors import WebhookInvalid
@@ -17,6 +20,8 @@ from bridge.api.services import NetworkInfo, Services, TokenInfo, VerifyWebhook
 from bridge.gas import gas_service
 from bridge.metrics import Metrics
 from bridge.payments.stripe import StripePayments, verify_webhook
+from bridge.prices.exchanges import EXCHANGES
+from bridge.prices.market import MarketPrices, Rules
 from bridge.prices.static import StaticPrices
 from bridge.settings import Settings, SettingsError
 from bridge.storage.queries import Queries
@@ -28,7 +33,8 @@ from chain.evm.addresses import normalize_address
 from chain.evm.client import EvmChain
 from chain.evm.escrow import EvmEscrows
 from chain.evm.proofs import receipt_facts
-from chain.gas.static import StaticGas
+from chain.gas.reader import GasReader
+from chain.gas.store import GasStore
 from chain.network import Network
 from chain.registry import load_network
 from chain.rpc import RpcClient
@@ -40,6 +46,7 @@ from settlement.ports.bundle import Ports
 from settlement.ports.clock import Clock, SystemClock
 from settlement.ports.escrow import EscrowScheme
 from settlement.ports.payment import PaymentPort, ProviderEvent
+from settlement.ports.price import PricePort
 from settlement.schedule import Policy
 
 
@@ -92,8 +99,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             queries=Queries(store.pool),
             wake=wake,
             networks={name: network_info(networks[name], d) for name, d in deployments.items()},
-            prices=StaticPrices(settings.prices, clock),
-            gas=StaticGas(networks),
+            prices=await open_prices(settings, clock, stack),
+            gas=GasReader(networks, GasStore(store.pool), clock),
             verify_webhook=webhook_verifier(settings),
             clock=clock,
             metrics=Metrics(),
@@ -101,6 +108,20 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             screening=open_screening(settings, store, clock),
             list_address=checked_form,
         )
+
+
+async def open_prices(settings: Settings, clock: Clock, stack: AsyncExitStack) -> PricePort:
+    """The chosen sources behind one port; what it opens is closed with ``stack``."""
+    static = StaticPrices(settings.prices, clock)
+    names = [name for name in settings.price_sources if name != "static"]
+    if not names:
+        return static
+    http = await stack.enter_async_context(httpx.AsyncClient())
+    rules = Rules(
+        timedelta(seconds=settings.price_age_s), settings.price_apart_bps, min(2, len(names))
+    )
+    otherwise = static if "static" in settings.price_sources else None
+    return MarketPrices([EXCHANGES[name](http) for name in names], clock, rules, otherwise)
 
 
 def _networks(settings: Settings, deployments: Mapping[str, Deployment]) -> dict[str, Network]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 """How often a worker looks for new heads; a decision looks for itself."""
+SCORE_S = 60.0
+"""How often decisions whose deadline has passed are held against hindsight."""
 
 
 def gas_service(
@@ -40,6 +42,9 @@ def gas_service(
         SystemClock(),
         artifact.load,
         waits=frozenset(waits),
+        l1_shares={
+            name: share for name, chain in chains.items() if (share := chain.l1_share()) is not None
+        },
         log=logging.get("gas"),
     )
 
@@ -48,4 +53,6 @@ def gas_jobs(gas: GasPort) -> list[tuple[Job, float]]:
     """What a worker does for its gas port beside the stages: a job, and its seconds."""
     from chain.gas.service import GasService
 
-    return [(gas.refresh, LOOK_S)] if isinstance(gas, GasService) else []
+    if not isinstance(gas, GasService):
+        return []
+    return [(gas.refresh, LOOK_S), (gas.score, SCORE_S)]

@@ -74,7 +74,8 @@ class Order:
 
     An order that settles to an escrow pays the escrow's purse: that is its ``wallet``. ``parties``
     are those whom the escrow may pay later, ``settle_by`` when it is too late to fill the purse.
-    ``speed`` is how long it may wait for a lower network fee once it is paid.
+    ``speed`` is how long it may wait for a lower network fee once it is paid, ``network_fee_wei``
+    the fee that its quote reckoned with.
     """
 
     id: OrderId
@@ -114,6 +115,7 @@ class Order:
     parties: tuple[str, ...] = ()
     settle_by: datetime | None = None
     speed: Speed = Speed.STANDARD
+    network_fee_wei: int = 0
 
     @property
     def screened(self) -> tuple[str, ...]:

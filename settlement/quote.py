@@ -56,7 +56,11 @@ class Pricing:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A firm offer for one order: pay ``gross`` before ``expires_at``, receive ``token``."""
+    """A firm offer for one order: pay ``gross`` before ``expires_at``, receive ``token``.
+
+    ``network_fee_wei`` is what its network line was computed from, in the native coin's minor
+    units: what was really paid is compared with it.
+    """
 
     id: QuoteId
     tenant_id: TenantId
@@ -68,6 +72,7 @@ class Quote:
     created_at: datetime
     expires_at: datetime
     speed: Speed = Speed.STANDARD
+    network_fee_wei: int = 0
 
 
 def split_gross(gross_minor: int, pricing: Pricing) -> dict[LineKind, int]:

@@ -10,7 +10,7 @@ from settlement.errors import AmountOutOfRange, InvalidInput, NotFound
 from settlement.ids import new_id
 from settlement.limits import Limits, check_order_amount
 from settlement.money import Asset, Money, parse_decimal, times_up
-from settlement.quote import Pricing, Quote, price_by_fiat, price_by_token
+from settlement.quote import Pricing, Quote, Speed, price_by_fiat, price_by_token
 
 _AMOUNT_MINOR_MAX = 10**60
 """Far beyond any limit, and far inside what the database's NUMERIC(78,0) holds."""
@@ -52,7 +52,8 @@ async def make_quote(services: Services, caller: Caller, asked: QuoteCreate) -> 
     token = services.token(network, asked.asset, "asset").asset
     fiat = services.fiat(asked.currency, "currency")
     limits = limits_of(caller, fiat.code)
-    pricing = await _pricing(services, network, token, fiat)
+    speed = Speed(asked.speed)
+    pricing, fee_wei = await _pricing(services, network, token, fiat, speed)
     if asked.amount_in == "fiat":
         gross = Money(_minor(asked.amount, fiat), fiat)
         check_order_amount(gross, limits)
@@ -74,6 +75,8 @@ async def make_quote(services: Services, caller: Caller, asked: QuoteCreate) -> 
         rate=pricing.rate,
         created_at=now,
         expires_at=now + timedelta(seconds=services.settings.quote_life_s),
+        speed=speed,
+        network_fee_wei=fee_wei,
     )
 
 
@@ -84,15 +87,19 @@ def _minor(amount: str, asset: Asset) -> int:
     return minor
 
 
-async def _pricing(services: Services, network: NetworkInfo, token: Asset, fiat: Asset) -> Pricing:
+async def _pricing(
+    services: Services, network: NetworkInfo, token: Asset, fiat: Asset, speed: Speed
+) -> tuple[Pricing, int]:
+    """And the network fee in the native coin's minor units."""
     price = await services.prices.price(token, fiat)
-    fee_wei = await services.gas.quote_fee_wei(network.name)
     native = await services.prices.price(network.native, fiat)
     settings = services.settings
-    return Pricing(
+    fee_wei = await services.gas.quote_fee_wei(network.name, speed)
+    pricing = Pricing(
         rate=price.rate,
         processing_bps=settings.processing_bps,
         processing_fixed_minor=settings.processing_fixed_minor,
         network_fee_minor=times_up(fee_wei, native.rate),
         spread_bps=settings.spread_bps,
     )
+    return pricing, fee_wei

@@ -40,7 +40,7 @@ from settlement.limits import Limits
 from settlement.money import Asset, Money
 from settlement.order import Direction, HoldReason, Order, Status
 from settlement.ports.accepting import AcceptOrder, Idempotency
-from settlement.quote import Quote
+from settlement.quote import Quote, Speed
 from settlement.transitions import CANCELABLE, void
 
 _SAVE_QUOTE = """
@@ -49,8 +49,9 @@ _SAVE_QUOTE = """
         VALUES ($2, $14, $15, $1, $12)
     )
     INSERT INTO quotes (id, tenant_id, network, fiat, fiat_scale, gross_minor,
-                        token, token_scale, token_minor, lines, rate, created_at, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                        token, token_scale, token_minor, lines, rate, created_at, expires_at,
+                        speed, network_fee_wei)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $16, $17)
 """
 
 # ``{columns}`` and ``{values}`` are what only orders with an escrow have, ``{escrow}`` the escrow.
@@ -75,12 +76,13 @@ _ACCEPT_FORM = """
     INSERT INTO orders (id, tenant_id, quote_id, customer, wallet, network,
                         fiat, fiat_scale, gross_minor, token, token_scale, token_minor, lines,
                         client_secret, created_at, expires_at, due_at, return_url,
-                        metadata{columns})
+                        metadata, speed, network_fee_wei{columns})
     SELECT $1, tenant_id, id, $4, $6, network,
            fiat, fiat_scale, gross_minor, token, token_scale, token_minor, lines,
-           $7, $10, expires_at, $10, $8, $9{values}
+           $7, $10, expires_at, $10, $8, $9, speed, network_fee_wei{values}
     FROM offer
-    RETURNING fiat, fiat_scale, gross_minor, token, token_scale, token_minor, lines, expires_at
+    RETURNING fiat, fiat_scale, gross_minor, token, token_scale, token_minor, lines, expires_at,
+              speed, network_fee_wei
 """
 
 _ACCEPT = _ACCEPT_FORM.format(escrow="", columns="", values="")
@@ -160,6 +162,8 @@ def _new_order(command: AcceptOrder, offer: Any, now: datetime) -> Order:
         escrow_id=None if command.escrow is None else command.escrow.id,
         parties=command.parties,
         settle_by=command.settle_by,
+        speed=Speed(offer["speed"]),
+        network_fee_wei=int(offer["network_fee_wei"]),
     )
 
 
@@ -247,6 +251,7 @@ class AcceptingPart(Part):
                 *(token.asset.code, token.asset.scale, token.amount_minor),
                 *(lines_json(quote.lines), str(quote.rate), quote.created_at, quote.expires_at),
                 *(idempotency.key, idempotency.fingerprint),
+                *(quote.speed, quote.network_fee_wei),
             )
         except asyncpg.UniqueViolationError as error:
             row = await self._known(quote.tenant_id, idempotency)

@@ -21,7 +21,7 @@ from settlement.order import Direction, HoldReason, Order, Status
 from settlement.ports.chain import ChainIdentity, ContractCall, Fees, SignedTransaction
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.store import Balance, InboxItem, NetworkState
-from settlement.quote import Line, LineKind, Quote
+from settlement.quote import Line, LineKind, Quote, Speed
 
 Row = Mapping[str, Any]
 
@@ -46,6 +46,7 @@ MUTABLE = {
 _STATUS = {status.value: status for status in Status}
 _HOLD = {reason.value: reason for reason in HoldReason}
 _LINE_KIND = {kind.value: kind for kind in LineKind}
+_SPEED = {speed.value: speed for speed in Speed}
 _DIRECTION = {direction.value: direction for direction in Direction}
 """Looking a word up is several times quicker than asking the enum's class for it."""
 
@@ -117,6 +118,9 @@ def order_from(row: Row) -> Order:
         escrow_id=row["escrow_id"],
         parties=tuple(row["parties"]),
         settle_by=_moment(row["settle_by"]),
+        # Answers that were kept before there were speeds do not name one.
+        speed=_SPEED[row.get("speed", "standard")],
+        network_fee_wei=int(row.get("network_fee_wei", 0)),
     )
 
 
@@ -133,6 +137,8 @@ def quote_from(row: Row) -> Quote:
         rate=Fraction(row["rate"]),
         created_at=row["created_at"],
         expires_at=row["expires_at"],
+        speed=_SPEED[row["speed"]],
+        network_fee_wei=int(row["network_fee_wei"]),
     )
 
 

@@ -15,6 +15,7 @@ from chain.evm import escrow, merkle, vault
 from chain.evm.addresses import normalize_address
 from chain.evm.fee_market import EvmFeeMarket
 from chain.evm.history import History
+from chain.evm.l1_share import ArbitrumShare, OpStackShare
 from chain.evm.reads import Reads
 from chain.evm.receipts import unwrap
 from chain.evm.singles import cheaper_singly
@@ -163,6 +164,14 @@ class EvmChain:
     async def balance(self, asset: Asset, address: str) -> int:
         contract = None if asset == self.native else self._contract(asset)
         return await self._reads.balance(contract, address)
+
+    def l1_share(self) -> OpStackShare | ArbitrumShare | None:
+        """Where the share of an L1's fee is asked for; ``None``: the network pays none."""
+        if self._facts.rollup == "op":
+            return OpStackShare(self._rpc)
+        if self._facts.rollup == "arbitrum":
+            return ArbitrumShare(self._rpc, self._deployment.vault)
+        return None
 
     def endpoints(self) -> list[EndpointHealth]:
         """The nodes' health, for operators: in the order of the configuration, no credentials."""

@@ -5,9 +5,9 @@ from chain.network import Network
 
 TRANSACTION_BYTES_MAX = 128 * 1024
 """Pools refuse larger transactions (geth's ``txMaxSize``)."""
-_ROW_BYTES_MAX = 34
+ROW_BYTES_MAX = 34
 """An address and the widest amount of a row."""
-_FRAME_BYTES = 512
+FRAME_BYTES = 512
 """Selector, arguments, signature and fees of a batch, rounded up."""
 _FRAME_GAS = 100_000
 """What a batch costs before its first row, rounded up: the transaction itself, the root's slot,
@@ -22,5 +22,5 @@ def batch_size(network: Network, gas: int) -> int:
     """
     usable = min(gas, GAS_LIMIT_MAX, network.gas_limit_max) - _FRAME_GAS - GAS_TO_SKIP
     by_gas = usable // network.gas_per_payout
-    by_bytes = (TRANSACTION_BYTES_MAX - _FRAME_BYTES) // _ROW_BYTES_MAX
+    by_bytes = (TRANSACTION_BYTES_MAX - FRAME_BYTES) // ROW_BYTES_MAX
     return max(0, min(network.max_batch, by_gas, by_bytes))

@@ -19,11 +19,16 @@ from chain.gas.policy import Policy, stop_fee_wei
 from chain.gas.tips import tips_within_wei
 from chain.gas.watch import Watch
 from settlement.ports.gas import Bounds
+from settlement.quote import Speed
+from settlement.schedule import SETTLE_WITHIN_MS
 
 SHOWN_BLOCKS = (1, 2, 5, 10, 20, 50, 100, 200, 300)
 _SHOWN_HOURS = (3, 6)
 _UPPER = LEVELS.index(0.75)
 _INFERRED_FROM = 200
+_INCLUSION_BLOCKS = 2
+QUOTED_AHEAD_MS = 450_000
+"""Between a quote and its payment: half of what a quote lives by default."""
 _REMEMBERED = 2_000
 
 
@@ -125,6 +130,18 @@ class Market:
             return level
         return -(-level * min(below, self.next_fee_wei) // self.next_fee_wei)
 
+    def speed_fees_wei(self) -> dict[Speed, int]:
+        """Per unit of gas and speed, what a quote made now should reckon with, its tip included."""
+        ahead = max(QUOTED_AHEAD_MS // self._block_ms, 1)
+        tips = self.tips_wei().get(1, (0,))
+        return {
+            speed: self.expected_fee_wei(
+                max(within_ms // self._block_ms - _INCLUSION_BLOCKS, 0), ahead
+            )
+            + tips[-1]
+            for speed, within_ms in SETTLE_WITHIN_MS.items()
+        }
+
     def tips_wei(self) -> dict[int, tuple[int, ...]]:
         """The tip needed for inclusion within so many blocks, see :mod:`chain.gas.tips`."""
         return tips_within_wei([row.tips_wei for row in self._headers])
@@ -148,6 +165,7 @@ class Market:
                     SHOWN_BLOCKS, self.reservation_fees_wei(SHOWN_BLOCKS), strict=True
                 )
             ],
+            "fees": {speed.value: fee for speed, fee in self.speed_fees_wei().items()},
             "tips": [[blocks, list(fees)] for blocks, fees in self.tips_wei().items()],
             "watch": self.watch.report(),
             "model": self.model.digest,

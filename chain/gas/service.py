@@ -19,6 +19,7 @@ from settlement.errors import ChainError
 from settlement.ports.clock import Clock
 from settlement.ports.gas import Decision, Outlook, Waiting
 from settlement.ports.notification import Log, NullLog
+from settlement.quote import Speed
 
 REPLAYED_BLOCKS = 1_200
 """What a restart learns from again: enough for the regressions, seconds of work."""
@@ -26,6 +27,7 @@ _SILENCE_BLOCKS = 10
 _SILENCE_MS = 60_000
 _PATIENCE_S = 2.0
 _LOOK_AGAIN_MS = 3_000
+_L1_EVERY = timedelta(minutes=1)
 
 
 class NoteStore(Protocol):
@@ -36,6 +38,16 @@ class NoteStore(Protocol):
     ) -> None: ...
 
     async def note(self, decision: Decision) -> None: ...
+
+    async def score(self, network: str, now: datetime, block_ms: int) -> int: ...
+
+
+class L1Share(Protocol):
+    """What a rollup's transactions pay for L1; ``chain.evm.l1_share`` has the real ones."""
+
+    async def per_payout_wei(self) -> int:
+        """One row's part of a batch. Raises kinds of :class:`~settlement.errors.ChainError`."""
+        ...
 
 
 @dataclass(slots=True)
@@ -48,6 +60,8 @@ class _Followed:
     market: Market | None = None
     looked_at: datetime | None = None
     failing: bool = False
+    l1_share_wei: int = 0
+    l1_asked_at: datetime | None = None
 
 
 class GasService:
@@ -62,6 +76,7 @@ class GasService:
         load_model: Callable[[], Model],
         *,
         waits: frozenset[str],
+        l1_shares: Mapping[str, L1Share] | None = None,
         log: Log | None = None,
     ) -> None:
         self._followed = {
@@ -73,16 +88,18 @@ class GasService:
         self._load_model = load_model
         self._model: Model | None = None
         self._waits = waits
+        self._l1_shares = l1_shares or {}
         self._looks: set[asyncio.Task[None]] = set()
         self._log = log or NullLog()
 
     # The port ------------------------------------------------------------------------------
 
-    async def quote_fee_wei(self, network: str) -> int:
+    async def quote_fee_wei(self, network: str, speed: Speed) -> int:
         one = self._followed[network]
         market = self._trusted(one)
-        fee = one.network.static_fee_wei if market is None else market.expected_fee_wei(0, 1)
-        return one.network.gas_per_payout * fee
+        if market is None:
+            return one.network.gas_per_payout * one.network.static_fee_wei
+        return one.network.gas_per_payout * market.speed_fees_wei()[speed] + one.l1_share_wei
 
     async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:
         one = self._followed.get(network)
@@ -106,6 +123,14 @@ class GasService:
     async def refresh(self) -> None:
         """Look at every network's head once; never raises, since the next look tries again."""
         await asyncio.gather(*(self._look(one) for one in self._followed.values()))
+
+    async def score(self) -> None:
+        """Hold past decisions against hindsight; never raises."""
+        for name, one in self._followed.items():
+            try:
+                await self._store.score(name, self._clock.now(), one.network.block_ms)
+            except Exception as error:
+                self._log.warning("decisions_not_scored", network=name, error=repr(error))
 
     def market(self, network: str) -> Market | None:
         """What is known of the network, once its history has been read."""
@@ -159,9 +184,25 @@ class GasService:
     async def _tell(self, one: _Followed, market: Market) -> None:
         if market.head is None:
             return
-        content = {**market.report(), "waits": one.network.name in self._waits}
+        await self._ask_l1(one)
+        content = {
+            **market.report(),
+            "l1_share_wei": one.l1_share_wei,
+            "waits": one.network.name in self._waits,
+        }
         number = market.head.number
         await self._store.save_outlook(one.network.name, number, self._clock.now(), content)
+
+    async def _ask_l1(self, one: _Followed) -> None:
+        """Now and then: what a payout pays for the bytes that a rollup writes down elsewhere."""
+        source, now = self._l1_shares.get(one.network.name), self._clock.now()
+        if source is None or (one.l1_asked_at and now - one.l1_asked_at < _L1_EVERY):
+            return
+        one.l1_asked_at = now
+        try:
+            one.l1_share_wei = await source.per_payout_wei()
+        except ChainError as error:
+            self._log.warning("l1_share_unknown", network=one.network.name, error=str(error))
 
     def _trusted(self, one: _Followed) -> Market | None:
         """The market, unless its chain has been silent for long."""

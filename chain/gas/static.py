@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from chain.network import Network
 from settlement.ports.gas import Decision, Outlook, Waiting
+from settlement.quote import Speed
 
 
 class StaticGas:
@@ -12,7 +13,7 @@ class StaticGas:
     def __init__(self, networks: Mapping[str, Network]) -> None:
         self._networks = networks
 
-    async def quote_fee_wei(self, network: str) -> int:
+    async def quote_fee_wei(self, network: str, speed: Speed) -> int:  # noqa: ARG002
         facts = self._networks[network]
         return facts.gas_per_payout * facts.static_fee_wei
 

@@ -41,6 +41,39 @@ _NOTE = """
                                deadline, head_number, fee_wei, below_wei)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
+# Blocks are few around a decision; their number narrows the search, their time decides.
+_SCORE = """
+    WITH due AS (
+        SELECT *, (extract(epoch FROM decided_at - waiting_since) * 1000 / $3)::bigint AS waited,
+               (extract(epoch FROM deadline - decided_at) * 1000 / $3)::bigint AS left
+        FROM gas_decisions
+        WHERE network = $1 AND scored_at IS NULL AND sent > 0 AND deadline < $2
+        ORDER BY deadline LIMIT 500
+    ), seen AS (
+        SELECT due.id, (array_agg(b.base_fee_wei ORDER BY b.number))[1] AS at_once,
+               min(b.base_fee_wei) AS best
+        FROM due JOIN gas_blocks b ON b.network = due.network
+            AND b.number BETWEEN due.head_number - 2 * due.waited - 10
+                             AND due.head_number + 2 * greatest(due.left, 0) + 10
+            AND to_timestamp(b.time_s) > due.waiting_since
+            AND to_timestamp(b.time_s) <= due.deadline
+        GROUP BY due.id
+    )
+    UPDATE gas_decisions d SET scored_at = $2, at_once_wei = coalesce(seen.at_once, d.fee_wei),
+                               best_wei = least(seen.best, d.fee_wei)
+    FROM due LEFT JOIN seen USING (id)
+    WHERE d.id = due.id
+    RETURNING d.id
+"""
+_SAVED = """
+    SELECT count(*) AS decisions, coalesce(sum(sent), 0) AS orders,
+           coalesce(sum(sent * at_once_wei::numeric), 0) AS at_once_wei,
+           coalesce(sum(sent * fee_wei::numeric), 0) AS paid_wei,
+           coalesce(sum(sent * best_wei::numeric), 0) AS best_wei
+    FROM gas_decisions
+    WHERE network = $1 AND decided_at > $2 AND scored_at IS NOT NULL AND best_wei IS NOT NULL
+"""
+_DECISIONS = "SELECT * FROM gas_decisions WHERE network = $1 ORDER BY id DESC LIMIT $2"
 
 
 class GasStore:
@@ -85,6 +118,20 @@ class GasStore:
             *(decision.orders, decision.sent, decision.waiting_since, decision.deadline),
             *(decision.head_number, decision.fee_wei, decision.below_wei),
         )
+
+    async def score(self, network: str, now: datetime, block_ms: int) -> int:
+        """Say of every decision whose deadline has passed what sending at once would have paid,
+        and what the best block until then; returns how many."""
+        return len(await self._pool.fetch(_SCORE, network, now, block_ms))
+
+    async def saved(self, network: str, since: datetime) -> dict[str, int]:
+        """Sums over the scored decisions since then, in wei per unit of gas, by order."""
+        row = await self._pool.fetchrow(_SAVED, network, since)
+        return {name: int(value) for name, value in row.items()}
+
+    async def decisions(self, network: str, limit: int) -> list[dict[str, Any]]:
+        """The newest decisions, newest first."""
+        return [dict(row) for row in await self._pool.fetch(_DECISIONS, network, limit)]
 
 
 def _row(header: GasHeader) -> dict[str, Any]:

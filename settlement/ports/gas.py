@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from settlement.quote import Speed
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -56,8 +58,9 @@ class Decision:
 
 
 class GasPort(Protocol):
-    async def quote_fee_wei(self, network: str) -> int:
-        """The fee of one payout in the native coin's minor units, for quoting."""
+    async def quote_fee_wei(self, network: str, speed: Speed) -> int:
+        """The fee of one payout in the native coin's minor units, for quoting: what an order of
+        that speed may be expected to cost, its share of an L1's fee included."""
         ...
 
     async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:

@@ -34,6 +34,7 @@ from settlement.ids import new_id
 from settlement.limits import Limits
 from settlement.money import Asset
 from settlement.ports.gas import Decision, Outlook, Waiting
+from settlement.quote import Speed
 
 WEBHOOK_SECRET = "whsec_test_0123456789abcdef"
 TOKEN_ADDRESS = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -66,7 +67,7 @@ class MovableClock:
 class FixedGas:
     """One payout costs 60,000 gas at 2 gwei: 36 cents at 3,000 USD."""
 
-    async def quote_fee_wei(self, network: str) -> int:
+    async def quote_fee_wei(self, network: str, speed: Speed) -> int:  # noqa: ARG002
         return 60_000 * 2 * 10**9 if network else 0
 
     async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:  # noqa: ARG002

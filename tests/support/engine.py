@@ -18,6 +18,7 @@ from settlement.ports.bundle import Ports
 from settlement.ports.gas import Decision, Outlook, Waiting
 from settlement.ports.payment import Intent, IntentStatus, ProviderEvent, Refund, RefundStatus
 from settlement.ports.screening import Outcome, Reason, Subject, Verdict
+from settlement.quote import Speed
 from settlement.schedule import Policy
 from tests.support.builders import ETH, NOW, Scene
 
@@ -58,7 +59,7 @@ class Nobody:
 class NoOpinion:
     """A gas port without a forecast."""
 
-    async def quote_fee_wei(self, network: str) -> int:
+    async def quote_fee_wei(self, network: str, speed: Speed) -> int:
         raise NotImplementedError(network)
 
     async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:  # noqa: ARG002

@@ -119,6 +119,7 @@ class OrderView(Struct, kw_only=True):
     client_secret: str | UnsetType = UNSET
     return_url: str | None
     metadata: Mapping[str, str] | UnsetType = UNSET
+    speed: str
     created_at: datetime
     expires_at: datetime
     livemode: bool
@@ -172,6 +173,7 @@ def order_view(
         ),
         settlement=_settlement(order, batch),
         return_url=order.return_url,
+        speed=order.speed,
         created_at=order.created_at,
         expires_at=order.expires_at,
         livemode=livemode,

@@ -21,13 +21,18 @@ from settlement.quote import Quote
 
 
 class QuoteCreate(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Ask for a price by what is paid (``fiat``) or by what is received (``crypto``)."""
+    """Ask for a price by what is paid (``fiat``) or by what is received (``crypto``).
+
+    ``speed``: how long the order may wait for a lower network fee once it is paid: not at all, 10
+    or 60 minutes. More time costs less.
+    """
 
     network: Name
     asset: Name
     currency: Currency
     amount: Amount
     amount_in: Literal["fiat", "crypto"]
+    speed: Literal["instant", "standard", "economy"] = "standard"
 
 
 class QuoteView(Struct, kw_only=True):
@@ -43,6 +48,7 @@ class QuoteView(Struct, kw_only=True):
     receive: TokenAmount
     rate: str
     lines: list[LineView]
+    speed: str
     created_at: datetime
     expires_at: datetime
     livemode: bool
@@ -56,6 +62,7 @@ def quote_view(quote: Quote, livemode: bool) -> QuoteView:
         receive=token_amount(quote.token),
         rate=rate_text(quote.rate * 10**token.scale / 10**fiat.scale),
         lines=line_views(quote.lines, fiat.scale),
+        speed=quote.speed,
         created_at=quote.created_at,
         expires_at=quote.expires_at,
         livemode=livemode,

@@ -130,6 +130,8 @@ def _new_order(command: AcceptOrder, quote: Quote, now: datetime) -> Order:
         escrow_id=None if command.escrow is None else command.escrow.id,
         parties=command.parties,
         settle_by=command.settle_by,
+        speed=quote.speed,
+        network_fee_wei=quote.network_fee_wei,
     )
 
 

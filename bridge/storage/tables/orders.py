@@ -24,6 +24,7 @@ from bridge.storage.tables.columns import (
 )
 from settlement.order import Direction, HoldReason, Status
 from settlement.ports.screening import Outcome
+from settlement.quote import Speed
 
 
 class Quote(SQLModel, table=True):
@@ -32,6 +33,7 @@ class Quote(SQLModel, table=True):
     __tablename__ = "quotes"
     __table_args__ = (
         CheckConstraint("gross_minor > 0 AND token_minor > 0", name="quotes_positive"),
+        one_of("speed", Speed, "quotes_speed"),
         Index("quotes_of_tenant", "tenant_id", "id"),
     )
 
@@ -48,6 +50,8 @@ class Quote(SQLModel, table=True):
     rate: str = words()
     created_at: datetime = moment()
     expires_at: datetime = moment()
+    speed: str = words(default="'standard'")
+    network_fee_wei: int = amount(default="0")
 
 
 class Order(SQLModel, table=True):
@@ -58,6 +62,7 @@ class Order(SQLModel, table=True):
         one_of("status", Status, "orders_status"),
         one_of("direction", Direction, "orders_direction"),
         one_of("hold_reason", HoldReason, "orders_hold_reason"),
+        one_of("speed", Speed, "orders_speed"),
         CheckConstraint("exit_to IN ('expired', 'canceled', 'rejected')", name="orders_exit_to"),
         CheckConstraint("gross_minor > 0 AND token_minor > 0", name="orders_positive"),
         CheckConstraint(
@@ -135,6 +140,8 @@ class Order(SQLModel, table=True):
     escrow_id: str | None = words(null=True)
     parties: list[Any] = document(default="'[]'")
     settle_by: datetime | None = moment(null=True)
+    speed: str = words(default="'standard'")
+    network_fee_wei: int = amount(default="0")
 
 
 class OrderEvent(SQLModel, table=True):

@@ -1,0 +1,3 @@
+ALTER TABLE orders DROP COLUMN speed, DROP COLUMN network_fee_wei;
+
+ALTER TABLE quotes DROP COLUMN speed, DROP COLUMN network_fee_wei;
