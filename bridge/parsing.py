@@ -116,3 +116,14 @@ def parse_fee_caps(value: str) -> Mapping[str, int]:
         if caps[network] <= 0:
             raise ValueError(f"{network}: a cap must be positive")
     return caps
+
+
+_SOURCES = ("static", "kraken", "coinbase")
+
+
+def parse_sources(value: str) -> tuple[str, ...]:
+    """``static,kraken,coinbase``: where prices come from."""
+    names = parse_words(value)
+    if not names or set(names) - set(_SOURCES) or len(set(names)) < len(names):
+        raise ValueError(f"must be some of {', '.join(_SOURCES)}")
+    return names

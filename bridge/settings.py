@@ -23,6 +23,7 @@ from bridge.parsing import (
     parse_limits,
     parse_optional,
     parse_pairs,
+    parse_sources,
     parse_stripe_key,
     parse_text,
     parse_words,
@@ -37,112 +38,6 @@ T = TypeVar("T")
 
 class SettingsError(ValueError):
     """A variable has a value that we cannot use; the message names it."""
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _optional(value: str) -> str | None:
-    return value or None
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        number = int(value)
-        if not low <= number <= high:
-            raise ValueError(f"must be between {low} and {high}")
-        return number
-
-    return parse
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return value
-
-    return parse
-
-
-def _flag(value: str) -> bool:
-    if value not in ("true", "false"):
-        raise ValueError("must be true or false")
-    return value == "true"
-
-
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in value.split(",") if word.strip())
-
-
-_SOURCES = ("static", "kraken", "coinbase")
-
-
-def _sources(value: str) -> tuple[str, ...]:
-    names = _words(value)
-    if not names or set(names) - set(_SOURCES) or len(set(names)) < len(names):
-        raise ValueError(f"must be some of {', '.join(_SOURCES)}")
-    return names
-
-
-def _stripe_key(value: str) -> str | None:
-    if value and not value.startswith(("sk_", "rk_")):
-        raise ValueError("must be a secret (sk_…) or restricted (rk_…) key")
-    return value or None
-
-
-def _fiat(code: str) -> Asset:
-    if code not in FIAT:
-        raise ValueError(f"{code} is not one of {', '.join(FIAT)}")
-    return FIAT[code]
-
-
-def _fiat_assets(value: str) -> tuple[Asset, ...]:
-    assets = tuple(_fiat(code) for code in _words(value))
-    if not assets:
-        raise ValueError("names no currency")
-    return assets
-
-
-def _pairs(value: str) -> dict[str, str]:
-    pairs = {}
-    for item in _words(value):
-        name, equals, text = item.partition("=")
-        if not equals or not name.strip() or not text.strip():
-            raise ValueError(f"{item!r} is not NAME=VALUE")
-        pairs[name.strip()] = text.strip()
-    return pairs
-
-
-def _limits(value: str) -> Mapping[str, Limits]:
-    """``USD=5.00/2000.00/5000.00``: least and most per order, most per customer and day."""
-    limits = {}
-    for code, text in _pairs(value).items():
-        parts = text.split("/")
-        if len(parts) != 3:
-            raise ValueError(f"{code} needs three amounts: MIN/MAX/DAY")
-        low, high, day = (parse_decimal(part.strip(), _fiat(code).scale) for part in parts)
-        if not 0 < low <= high <= day:
-            raise ValueError(f"{code}: amounts must grow from MIN to MAX to DAY")
-        limits[code] = Limits(low, high, day)
-    return limits
-
-
-_WEI = {"wei": 0, "gwei": 9}
-
-
-def _fee_caps(value: str) -> Mapping[str, int]:
-    """``ethereum=200gwei,base=5gwei``: wei per unit of gas, by network."""
-    caps = {}
-    for network, text in _pairs(value).items():
-        unit = "gwei" if text.endswith("gwei") else "wei"
-        if not text.endswith(unit):
-            raise ValueError(f"{network} needs a unit: {text}gwei or {text}wei")
-        caps[network] = parse_decimal(text.removesuffix(unit).strip(), _WEI[unit])
-        if caps[network] <= 0:
-            raise ValueError(f"{network}: a cap must be positive")
-    return caps
 
 
 def _var(env: str, parse: Callable[[str], T], default: str, meaning: str, kind: str) -> T:
@@ -346,7 +241,7 @@ class Settings:
     )
     price_sources: tuple[str, ...] = _var(
         "TIDEGATE_PRICE_SOURCES",
-        _sources,
+        parse_sources,
         "static",
         "Where prices come from, comma-separated: `kraken` and `coinbase` are asked for their "
         "public tickers and must agree; `static` (`TIDEGATE_PRICES`) answers for what none lists.",
@@ -354,14 +249,14 @@ class Settings:
     )
     price_age_s: int = _var(
         "TIDEGATE_PRICE_AGE_S",
-        _integer(5, 3_600),
+        parse_integer(5, 3_600),
         "60",
         "How old an exchange's price may be, in seconds.",
         "integer",
     )
     price_apart_bps: int = _var(
         "TIDEGATE_PRICE_APART_BPS",
-        _integer(1, 5_000),
+        parse_integer(1, 5_000),
         "100",
         "How far apart the exchanges' prices may be, in basis points of the lowest.",
         "integer",
