@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from settlement.errors import InvalidInput
 from settlement.ids import TenantId
 from settlement.money import Money
 
@@ -20,7 +21,7 @@ Severity = Literal["note", "review"]
 SANCTIONED = "sanctioned"
 
 
-class PolicyError(ValueError):
+class PolicyError(InvalidInput):
     """The policy file cannot be used; the message names the entry."""
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from compliance_graph.graph import Transfers
 from compliance_graph.sources import Arrival
+from settlement.errors import TidegateError
 
 _LOCK = 7_310_384_602  # any number that nobody else in this database uses
 
@@ -93,12 +94,16 @@ _FOR_EVER = 2**62
 _HEADER_BYTES, _TRAILER_BYTES = 19, 2
 
 
-class OutOfStep(Exception):
+class OutOfStep(TidegateError):
     """Somebody else has read this source further meanwhile; read its state again."""
 
+    code = "out_of_step"
 
-class FinalTakenBack(Exception):
+
+class FinalTakenBack(TidegateError):
     """The chain contradicts what it called final: a person has to look."""
+
+    code = "final_taken_back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ from typing import Any
 
 from compliance_graph.lists import normal_form
 from compliance_graph.sources import Arrival, transfer_key
+from settlement.errors import InvalidInput
 
 AMOUNT_COLUMNS = ("value_eth", "amount", "value")
 CHUNK_ROWS = 50_000
 
 
-class SourceError(ValueError):
+class SourceError(InvalidInput):
     """A source cannot be read as what it claims to be; the message says where and why."""
 
 
