@@ -18,6 +18,7 @@ from bridge import logging
 from bridge.api.errors import WebhookInvalid
 from bridge.api.services import NetworkInfo, Services, TokenInfo, VerifyWebhook
 from bridge.gas import gas_service
+from bridge.graph import open_graph
 from bridge.metrics import Metrics
 from bridge.payments.stripe import StripePayments, verify_webhook
 from bridge.prices.exchanges import EXCHANGES
@@ -47,6 +48,7 @@ from settlement.ports.clock import Clock, SystemClock
 from settlement.ports.escrow import EscrowScheme
 from settlement.ports.payment import PaymentPort, ProviderEvent
 from settlement.ports.price import PricePort
+from settlement.ports.screening import ScreeningPort
 from settlement.schedule import Policy
 
 
@@ -71,7 +73,7 @@ async def open_ports(
         yield Ports(
             store=store,
             payment=open_payments(settings),
-            screening=open_screening(settings, store, SystemClock()),
+            screening=await open_screening(stack, settings, store, deployments, SystemClock()),
             chains=chains,
             gas=gas_service(settings, networks, chains, store.pool),
             clock=SystemClock(),
@@ -105,7 +107,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             clock=clock,
             metrics=Metrics(),
             probes={"worker": partial(no_worker, store.pool)},
-            screening=open_screening(settings, store, clock),
+            screening=await open_screening(stack, settings, store, deployments, clock),
             list_address=checked_form,
         )
 
@@ -237,10 +239,18 @@ def deployments_path(settings: Settings) -> Path:
     return Path(settings.deployments or Path(settings.state_dir) / "deployments.json")
 
 
-def open_screening(settings: Settings, store: PostgresStore, clock: Clock) -> ListScreener:
-    """Lists from files and from the database; with neither, nobody is cleared."""
+async def open_screening(
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: PostgresStore,
+    deployments: Mapping[str, Deployment],
+    clock: Clock,
+) -> ScreeningPort:
+    """Lists from files and from the database, and the transfer graph where there is one; without
+    any list nobody is cleared."""
     queries = Queries(store.pool)
-    return ListScreener(list_paths(settings), queries, queries, clock)
+    lists = ListScreener(list_paths(settings), queries, queries, clock)
+    return await open_graph(stack, settings, lists, deployments, store.pool, clock)
 
 
 def list_paths(settings: Settings) -> list[Path]:

@@ -28,6 +28,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "bridge.console.settlement",
         "Batches: list, show, bump, cancel, retry, rebuild.",
     ),
+    "graph": ("bridge.console.graph", "The transfer graph behind screening: status, backfill."),
 }
 """Command → the module that holds it under the same name (dashes as underscores), and its help."""
 

@@ -4,16 +4,19 @@ Imported parts are heavy (numpy, compiled loops): only where a deployment has a 
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import logging
 from bridge.settings import Settings
+from bridge.storage.database import open_pool
 from bridge.worker import Job
 from chain.deployment import Deployment
 from chain.network import Network
+from chain.registry import load_network
 from compliance_graph.screener import ListScreener
 from settlement.errors import TidegateError
 from settlement.money import Asset
@@ -35,23 +38,14 @@ async def open_graph(
     settings: Settings,
     lists: ListScreener,
     deployments: Mapping[str, Deployment],
-    networks: Mapping[str, Network],
     pool: Any,
     clock: Clock,
 ) -> ScreeningPort:
     """Lists and graph, where the deployment has one; else the lists alone."""
     if not settings.graph:
         return lists
-    # Off the loop: the imports alone take a second.
-    return await asyncio.to_thread(_import) and await _opened(
-        stack, settings, lists, deployments, networks, pool, clock
-    )
-
-
-def _import() -> bool:
-    import compliance_graph.screening
-
-    return bool(compliance_graph.screening)
+    await asyncio.to_thread(import_module, "compliance_graph.screening")  # takes a second
+    return await _opened(stack, settings, lists, deployments, pool, clock)
 
 
 async def _opened(
@@ -59,7 +53,6 @@ async def _opened(
     settings: Settings,
     lists: ListScreener,
     deployments: Mapping[str, Deployment],
-    networks: Mapping[str, Network],
     pool: Any,
     clock: Clock,
 ) -> ScreeningPort:
@@ -68,12 +61,14 @@ async def _opened(
     from compliance_graph.store import GraphStore
 
     policy, store = graph_policy(settings), GraphStore(pool)
+    own = [a for d in deployments.values() for a in (*d.contracts, *d.lanes)]
     screener = GraphScreener(
         lists,
         LiveGraph(store, policy.worth, Path(settings.state_dir) / "graph"),
         policy,
         labels=[Path(text) for text in settings.graph_labels],
-        neighbours=_neighbours(stack, settings, store, deployments, networks),
+        own=own,
+        neighbours=_neighbours(stack, settings, store, deployments),
         clock=clock,
         log=logging.get("graph"),
     )
@@ -92,13 +87,12 @@ def _neighbours(
     settings: Settings,
     store: "GraphStore",
     deployments: Mapping[str, Deployment],
-    networks: Mapping[str, Network],
 ) -> "Neighbours | None":
     from compliance_graph.sources.indexer import Indexer
 
     if not settings.graph_indexers:
         return None
-    assets = {name: _assets(networks[name], deployment) for name, deployment in deployments.items()}
+    assets = {name: _assets(load_network(name), d) for name, d in deployments.items()}
     urls = {name: url for name, url in settings.graph_indexers.items() if name in assets}
     indexer = Indexer(store, urls, assets, log=logging.get("graph"))
     stack.push_async_callback(indexer.close)
@@ -108,7 +102,7 @@ def _neighbours(
 def _assets(network: Network, deployment: Deployment) -> dict[str, Asset]:
     """By contract, in lower case; native coin has none."""
     tokens = {token.address.lower(): deployment.asset(token.code) for token in deployment.tokens}
-    return {"": network.native, **tokens}
+    return {**tokens, "": network.native}
 
 
 def open_feed(stack: AsyncExitStack, network: Network, deployment: Deployment) -> TransferFeed:
@@ -126,33 +120,45 @@ def open_feed(stack: AsyncExitStack, network: Network, deployment: Deployment) -
     return EvmTransfers(network, deployment, rpc)
 
 
-def graph_jobs(
-    stack: AsyncExitStack,
-    settings: Settings,
-    deployments: Mapping[str, Deployment],
-    networks: Mapping[str, Network],
-    pool: Any,
-) -> list[tuple[Job, float]]:
-    """What a worker does for the graph beside the stages. One worker at a time follows."""
+@asynccontextmanager
+async def graph_jobs(
+    settings: Settings, deployments: Mapping[str, Deployment], dsn: str
+) -> AsyncIterator[list[tuple[Job, float]]]:
+    """What a worker does for the graph beside the stages."""
     if not settings.graph:
-        return []
-    from compliance_graph.follow import follow
+        yield []
+        return
     from compliance_graph.store import GraphStore
 
-    store, log = GraphStore(pool), logging.get("graph")
-    feeds = [open_feed(stack, networks[name], deployments[name]) for name in deployments]
-    busy = asyncio.Lock()
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(await open_pool(dsn, 1, 3))
+        feeds = [open_feed(stack, load_network(name), d) for name, d in deployments.items()]
+        yield [(Following(GraphStore(pool), feeds).beat, FOLLOW_S)]
 
-    async def job() -> None:
-        if busy.locked():
+
+class Following:
+    """Follows every chain's head; of several workers one at a time does."""
+
+    def __init__(self, store: "GraphStore", feeds: Sequence[TransferFeed]) -> None:
+        self._store, self._feeds = store, feeds
+        self._log = logging.get("graph")
+        self._busy = asyncio.Lock()
+
+    async def beat(self) -> None:
+        """Never raises: the next beat tries again."""
+        if self._busy.locked():
             return
-        async with busy, store.alone() as leading:
-            for feed in feeds if leading else ():
-                try:
-                    await follow(store, feed)
-                except TidegateError as error:
-                    log.warning("chain_not_followed", network=feed.network, error=str(error))
-                except Exception as error:
-                    log.error("following_failed", network=feed.network, error=repr(error))
+        try:
+            async with self._busy, self._store.alone() as leading:
+                if leading:
+                    await asyncio.gather(*map(self._follow, self._feeds))
+        except Exception as error:
+            self._log.error("following_failed", error=repr(error))
 
-    return [(job, FOLLOW_S)]
+    async def _follow(self, feed: TransferFeed) -> None:
+        from compliance_graph.follow import follow
+
+        try:
+            await follow(self._store, feed)
+        except TidegateError as error:
+            self._log.warning("chain_not_followed", network=feed.network, error=str(error))

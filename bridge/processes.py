@@ -19,10 +19,12 @@ import uvloop
 
 from bridge import worker_metrics
 from bridge.app import create_app, uvicorn_config
-from bridge.bootstrap import database_url, open_ports, open_services, open_wake
+from bridge.bootstrap import database_url, deployments_path, open_ports, open_services, open_wake
 from bridge.gas import gas_jobs
+from bridge.graph import graph_jobs
 from bridge.settings import Settings, SettingsError
 from bridge.worker import Worker
+from chain.deployment import load_deployments
 from chain.evm.client import EvmChain
 from settlement.ports.bundle import Ports
 
@@ -56,14 +58,18 @@ async def _api(settings: Settings, listener: socket.socket) -> None:
 
 async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     wake = await open_wake(database_url(settings))
+    deployments = load_deployments(deployments_path(settings))
     try:
-        async with open_ports(settings) as ports:
+        async with (
+            open_ports(settings) as ports,
+            graph_jobs(settings, deployments, database_url(settings)) as follows,
+        ):
             worker = Worker(
                 ports,
                 wake,
                 tick_ms=settings.tick_ms,
                 sweep_s=settings.sweep_s,
-                jobs=gas_jobs(ports.gas),
+                jobs=[*gas_jobs(ports.gas), *follows],
             )
             with _shown(settings, ports):
                 await worker.start()

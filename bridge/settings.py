@@ -224,6 +224,35 @@ class Settings:
         "list",
     )
 
+    graph: bool = _var(
+        "TIDEGATE_GRAPH",
+        parse_flag,
+        "false",
+        "Whether wallets are screened by a transfer graph besides the lists, and workers follow "
+        "the chains for it: true or false.",
+        "flag",
+    )
+    graph_labels: tuple[str, ...] = _var(
+        "TIDEGATE_GRAPH_LABELS",
+        parse_words,
+        "",
+        "Label files (CSV: address, labels, category, source) for the rules, comma-separated.",
+        "list",
+    )
+    graph_policy: str | None = _var(
+        "TIDEGATE_GRAPH_POLICY",
+        parse_optional,
+        "",
+        "File with the rules' thresholds; empty: the packaged `compliance_graph/policy.toml`.",
+        "path",
+    )
+    graph_indexers: Mapping[str, str] = _secret(
+        "TIDEGATE_GRAPH_INDEXERS",
+        parse_pairs,
+        "Account APIs in the manner of Etherscan, `NETWORK=URL` (a key in its query), "
+        "comma-separated, where wallets are looked up that no other source has seen.",
+    )
+
     # Prices
     currencies: tuple[Asset, ...] = _var(
         "TIDEGATE_CURRENCIES",

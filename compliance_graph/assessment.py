@@ -19,11 +19,13 @@ from settlement.ports.screening import Outcome, Reason, Verdict
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """``probability_ppm`` is ``None`` where the model ``abstained``, and that says why."""
+    """``probability_ppm`` is ``None`` where the model ``abstained``, and that says why. ``review``:
+    the model's own threshold, chosen when it was trained, is passed."""
 
     probability_ppm: int | None
     abstained: str | None
     version: str
+    review: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Facts:
                 "probability_ppm": answer.probability_ppm,
                 "abstained": answer.abstained,
                 "version": answer.version,
+                "review": answer.review,
             },
             "abstained": self.abstained,
             "versions": dict(self.versions),
@@ -123,9 +126,9 @@ def _doubts(facts: Facts, policy: Policy) -> list[Reason]:
     notes = {f.code: f for f in facts.findings if f.severity == "note"}
     if len(notes) >= policy.notes_for_review or doubts:
         doubts += [Reason(note.code, note.detail) for note in notes.values()]
-    score_ppm = None if facts.answer is None else facts.answer.probability_ppm
-    if score_ppm is not None and score_ppm >= policy.review_from_ppm:
-        detail = f"accounts that behave like this one are illicit at {score_ppm / PPM:.1%}"
+    if facts.answer is not None and facts.answer.review:
+        score_ppm = facts.answer.probability_ppm or 0
+        detail = f"an account that behaves like this one is illicit with {score_ppm / PPM:.1%}"
         doubts.append(Reason("model.score", detail))
     return doubts
 

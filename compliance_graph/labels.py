@@ -41,6 +41,11 @@ class Labels:
         blocked = dict.fromkeys(map(normal_form, addresses), number)
         return Labels({**self.kinds, **blocked}, self.versions)
 
+    def with_services(self, addresses: Iterable[str]) -> "Labels":
+        """What is our own: everybody's money, by design."""
+        own = dict.fromkeys(map(normal_form, addresses), SERVICE)
+        return Labels({**self.kinds, **own}, self.versions)
+
     def with_listed(self, listed: Iterable[tuple[str, Listing]], policy: Policy) -> "Labels":
         """What address lists say of an account's category."""
         kinds = dict(self.kinds)

@@ -62,8 +62,6 @@ class Policy:
     stale_after_s: int
     clear_up_to: Mapping[str, int]
     tenants: Mapping[TenantId, Mapping[str, int]]
-    review_from_ppm: int
-    enough_transfers: int
     hops: int
     least_worth: float
     steps_max: int
@@ -103,7 +101,7 @@ def parse_policy(content: bytes) -> Policy:
 
 def _parsed(entries: Mapping[str, Any], version: str) -> Policy:
     general, exposure = entries["general"], entries["exposure"]
-    abstention, model = entries["abstention"], entries["model"]
+    abstention = entries["abstention"]
     complete = tomllib.loads((resources.files("compliance_graph") / "policy.toml").read_text())
     rules = {}
     for name, known in complete["rule"].items():
@@ -122,8 +120,6 @@ def _parsed(entries: Mapping[str, Any], version: str) -> Policy:
         tenants={
             TenantId(name): dict(limits) for name, limits in abstention.get("tenants", {}).items()
         },
-        review_from_ppm=int(model["review_from_ppm"]),
-        enough_transfers=int(model["enough_transfers"]),
         hops=int(exposure["hops"]),
         least_worth=_positive(exposure["least_worth"]),
         steps_max=int(exposure["steps_max"]),

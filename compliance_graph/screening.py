@@ -22,6 +22,7 @@ from compliance_graph.assessment import (
     assess,
 )
 from compliance_graph.exposure import Exposures
+from compliance_graph.graph import GrowingGraph
 from compliance_graph.labels import Labels, read_entities
 from compliance_graph.lists.addresses import normal_form
 from compliance_graph.live import Held, LiveGraph, coverage_json
@@ -38,9 +39,15 @@ REFRESH_S = 2.0
 
 
 class Judge(Protocol):
-    """A model, ready to be asked. Called in the event loop: a millisecond at most."""
+    """A model over one graph. Called in the event loop: a millisecond at most."""
 
-    def answer(self, view: View, node: int) -> ModelAnswer: ...
+    def answer(self, node: int) -> ModelAnswer: ...
+
+
+class Model(Protocol):
+    def over(self, graph: GrowingGraph) -> Judge:
+        """Ready to judge that graph's accounts, those of its delta too. Called in a thread."""
+        ...
 
 
 class Neighbours(Protocol):
@@ -57,6 +64,7 @@ class Picture:
 
     held: Held
     exposures: Exposures
+    judge: Judge | None
     versions: Mapping[str, str]
     revision: tuple[object, ...]
 
@@ -71,13 +79,15 @@ class GraphScreener:
         policy: Policy,
         *,
         labels: Sequence[Path] = (),
-        judge: Judge | None = None,
+        own: Sequence[str] = (),
+        model: Model | None = None,
         neighbours: Neighbours | None = None,
         clock: Clock,
         log: Log,
     ) -> None:
         self._lists, self._graph, self._policy = lists, graph, policy
-        self._label_paths, self._judge, self._neighbours = labels, judge, neighbours
+        self._label_paths, self._own = labels, own
+        self._model, self._neighbours = model, neighbours
         self._clock, self._log = clock, log
         self._labels: Labels | None = None
         self._picture: Picture | None = None
@@ -114,10 +124,17 @@ class GraphScreener:
         if old is None or old.held is not held or old.revision != revision:
             labels = self._labels.with_listed(book.labelled(), self._policy)
             labels = labels.with_sanctioned(book.blocked(self._clock.now()), self._policy)
-            exposures = await asyncio.to_thread(_exposures, held, labels, self._policy)
-            versions = {f"labels:{name}": text for name, text in labels.versions.items()}
-            self._picture = Picture(held, exposures, versions, revision)
+            labels = labels.with_services(self._own)
+            self._picture = await asyncio.to_thread(self._taken, held, labels, revision)
         self._refreshed_s = time.monotonic()
+
+    def _taken(self, held: Held, labels: Labels, revision: tuple[object, ...]) -> Picture:
+        """Computed once per snapshot and revision of the lists: about a second per million."""
+        size = len(self._policy.categories)
+        exposures = Exposures(held.graph, held.book, labels, self._policy.hops, size)
+        judge = None if self._model is None else self._model.over(held.graph)
+        versions = {f"labels:{name}": text for name, text in labels.versions.items()}
+        return Picture(held, exposures, judge, versions, revision)
 
     @contextlib.asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator["GraphScreener"]:
@@ -157,8 +174,8 @@ class GraphScreener:
         if node is not None:
             view = View(picture.held.graph, picture.exposures, picture.held.book, self._policy)
             known["findings"] = evaluate(view, node)
-            if self._judge is not None:
-                known["answer"] = self._judge.answer(view, node)
+            if picture.judge is not None:
+                known["answer"] = picture.judge.answer(node)
         return Facts(
             tenant_id=facts.tenant_id,
             amount=facts.amount,
@@ -170,7 +187,3 @@ class GraphScreener:
             coverage={"sources": coverage_json(self._graph.coverage)},
             **known,
         )
-
-
-def _exposures(held: Held, labels: Labels, policy: Policy) -> Exposures:
-    return Exposures(held.graph, held.book, labels, policy.hops, len(policy.categories))

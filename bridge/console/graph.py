@@ -17,7 +17,6 @@ from compliance_graph.backfill import read_file
 from compliance_graph.follow import follow
 from compliance_graph.sources.files import TransferFile
 from compliance_graph.store import GraphStore, Source
-from settlement.errors import InvalidInput
 
 
 @click.group()
@@ -42,7 +41,7 @@ async def status(as_json: bool) -> None:
 
 
 @graph.command("backfill")
-@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--network", required=True, help="Whose transfers these are.")
 @click.option("--asset", default="ETH", help="What FILE's amounts are, where it does not say.")
 @click.option("--from-block", default=0, help="Where a chain that is new begins to be read.")
@@ -55,8 +54,6 @@ async def backfill(file: Path | None, network: str, asset: str, from_block: int)
     async with open_desk() as desk, AsyncExitStack() as stack:
         store = GraphStore(desk.store.pool)
         if file is not None:
-            if not file.exists():
-                raise InvalidInput(f"there is no file {file}", param="file")
             done = await read_file(store, TransferFile(file, network, asset), _tell)
         else:
             done = await _follow(desk, stack, store, network, from_block)

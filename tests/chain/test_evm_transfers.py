@@ -1,5 +1,6 @@
 """Who paid whom, as read from a real chain of either kind."""
 
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -47,7 +48,7 @@ async def test_native_coin_and_listed_tokens_are_read_and_nothing_that_did_not_m
     blocks = await feed.blocks(first, newest)
     assert final <= newest
     assert [b.number for b in blocks] == list(range(first, newest + 1))
-    assert all(b.parent_hash == a.hash for a, b in zip(blocks, blocks[1:], strict=False))
+    assert all(b.parent_hash == a.hash for a, b in itertools.pairwise(blocks))
     moved = [
         (t.asset, t.src, t.dst, t.amount_minor, t.position == NATIVE_POSITION)
         for block in blocks

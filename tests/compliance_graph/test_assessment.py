@@ -36,7 +36,7 @@ def test_a_veto_list_blocks_whatever_else_is_known():
 
 def test_neither_the_model_nor_a_rule_ever_blocks():
     """The worst of both is a review."""
-    worst = ModelAnswer(1_000_000, None, "m1")
+    worst = ModelAnswer(1_000_000, None, "m1", review=True)
     found = (finding("exposure.sanctioned.in", "review"),)
     assert outcome(answer=worst) == (Outcome.REVIEW, ["model.score"])
     assert outcome(answer=worst, findings=found) == (
@@ -56,7 +56,7 @@ def test_one_note_is_no_review_but_three_are():
 def test_an_officers_allow_list_spares_rules_and_model():
     """Cleared with a reason is allowed."""
     listed = {"list_reasons": (Reason("list.own_allow", "allows"),)}
-    assert outcome(**listed, answer=ModelAnswer(999_999, None, "m")) == (
+    assert outcome(**listed, answer=ModelAnswer(999_999, None, "m", review=True)) == (
         Outcome.CLEAR,
         ["list.own_allow"],
     )
