@@ -77,7 +77,12 @@ async def open_ports(
             chains=chains,
             gas=gas_service(settings, networks, chains, store.pool),
             clock=SystemClock(),
-            policy=policy or Policy(fee_caps_wei=settings.fee_caps_wei),
+            prices=StaticPrices(settings.prices, SystemClock()),
+            policy=policy
+            or Policy(
+                fee_caps_wei=settings.fee_caps_wei,
+                price_tolerance_bps=settings.price_tolerance_bps,
+            ),
             log=logging.get("worker"),
             escrows={name: chain.escrows for name, chain in chains.items()},
         )

@@ -22,6 +22,9 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "keys": ("bridge.console.keys", "API keys: create, list, revoke."),
     "treasury": ("bridge.console.treasury", "Inventory and gas money: status, fund, adopt."),
     "inbox": ("bridge.console.operations", "Provider events that were given up: list, replay."),
+    "cases": ("bridge.console.cases", "Orders in review: list, show, approve, reject."),
+    "screenings": ("bridge.console.screenings", "Verdicts on wallets: replay."),
+    "audit": ("bridge.console.screenings", "The audit trail: verify."),
     "lists": ("bridge.console.lists", "Address lists: import, refresh, show."),
     "networks": ("bridge.console.networks", "Chains and lanes: list, pause, resume, start."),
     "settlement": (

@@ -318,6 +318,14 @@ class Settings:
         "Spread on what is left after the fees, in basis points.",
         "integer",
     )
+    price_tolerance_bps: int = _var(
+        "TIDEGATE_PRICE_TOLERANCE_BPS",
+        parse_integer(0, 10_000),
+        "200",
+        "How far a price may have moved, either way, when money is captured after the quote's life "
+        "(a long review); beyond it the authorisation is given back. In basis points.",
+        "integer",
+    )
     limits: Mapping[str, Limits] = _var(
         "TIDEGATE_LIMITS",
         parse_limits,

@@ -1,7 +1,9 @@
 """The only door: implements ``settlement.ports.screening``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 from compliance_graph.lists import ListBook, Lists
 from compliance_graph.lists.addresses import normal_form
@@ -36,7 +38,12 @@ class ListScreener:
         found = book.of(subject.network, subject.wallet, now, subject.tenant_id)
         doubts = await self._doubts(book, subject)
         outcome, reasons = judge(found, doubts)
-        return Verdict(outcome, reasons, book.versions(subject.tenant_id))
+        evidence = {
+            "listings": [list(astuple(listing)) for listing in found],
+            "doubts": [[doubt.code, doubt.detail] for doubt in doubts],
+        }
+        versions = book.versions(subject.tenant_id)
+        return Verdict(outcome, reasons, versions, evidence=evidence)
 
     async def _doubts(self, book: ListBook, subject: Subject) -> tuple[Reason, ...]:
         """Whom the address could be mistaken for. One that was paid before is nobody's double."""
@@ -76,6 +83,14 @@ def judge(found: Sequence[Listing], doubts: Sequence[Reason]) -> tuple[Outcome, 
         return Outcome.CLEAR, by_action[Action.ALLOW]
     asked = (*by_action[Action.REVIEW], *doubts)
     return (Outcome.REVIEW, asked) if asked else (Outcome.CLEAR, ())
+
+
+def judged_again(evidence: Mapping[str, Any], versions: Mapping[str, str]) -> Verdict:
+    """The verdict that follows from the evidence of an earlier one."""
+    found = [Listing(row[0], Action(row[1]), *row[2:]) for row in evidence["listings"]]
+    doubts = tuple(Reason(code, detail) for code, detail in evidence["doubts"])
+    outcome, reasons = judge(found, doubts)
+    return Verdict(outcome, reasons, versions, evidence=evidence)
 
 
 _VERBS = {

@@ -75,6 +75,16 @@ class Quote:
     network_fee_wei: int = 0
 
 
+def has_moved(token: Money, lines: tuple[Line, ...], rate: Fraction, tolerance_bps: int) -> bool:
+    """Whether ``token`` costs another amount by now than the lines charge for it.
+
+    ``rate`` is fiat minor units per token minor unit. Up to ``tolerance_bps`` of what was charged,
+    either way, is no move.
+    """
+    charged = sum(line.amount_minor for line in lines if line.kind is LineKind.PRINCIPAL)
+    return abs(token.amount_minor * rate - charged) * 10_000 > charged * tolerance_bps
+
+
 def split_gross(gross_minor: int, pricing: Pricing) -> dict[LineKind, int]:
     """Divide what is paid into fees and what is left to buy tokens with (``PRINCIPAL``)."""
     processing = times_up(gross_minor, basis_points(pricing.processing_bps))

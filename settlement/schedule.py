@@ -31,8 +31,9 @@ class Policy:
     ``payout_gas`` what a row adds. ``fee_caps_wei`` is the most that is bid per unit of gas, by
     network; one that is not named has no cap. ``review_margin_ms`` is how long before the card's
     own ``capture_before`` a review ends. ``liquidity_patience_ms`` is how long after the quote's
-    expiry an authorised order may wait for tokens. ``escrow_poll_ms`` is how often the chain is
-    asked what others did to an escrow.
+    expiry an authorised order may wait for tokens. ``price_tolerance_bps`` is how far the price may
+    have moved, either way, when money is captured after the quote's expiry. ``escrow_poll_ms`` is
+    how often the chain is asked what others did to an escrow.
     """
 
     claim_limit: int = 200
@@ -46,6 +47,7 @@ class Policy:
     review_margin_ms: int = 12 * 3_600_000
     capture_margin_ms: int = 3_600_000
     liquidity_patience_ms: int = 10 * 60_000
+    price_tolerance_bps: int = 200
     gather_ms: int = 0
     settle_within_ms: Mapping[Speed, int] = field(default_factory=lambda: SETTLE_WITHIN_MS)
     inclusion_blocks: int = 2

@@ -35,17 +35,17 @@ async def judge(screening: ScreeningPort, order: Order) -> Verdict:
     """The verdict on the order: the worst of all its addresses."""
     if not order.parties:
         return await screening.screen(Subject.of(order))
-    return worst(order, await judge_each(screening, order, order.screened))
+    return worst(order.wallet, await judge_each(screening, order, order.screened))
 
 
-def worst(order: Order, verdicts: Mapping[str, Verdict]) -> Verdict:
+def worst(wallet: str, verdicts: Mapping[str, Verdict]) -> Verdict:
     """The worst outcome with all its reasons; a reason about a party names the address.
 
     The score is the highest, of whichever address; coverage and evidence are kept per address.
     """
     outcome = min((v.outcome for v in verdicts.values()), key=_SEVERITY.index)
     reasons = [
-        reason if address == order.wallet else Reason(reason.code, f"{address}: {reason.detail}")
+        reason if address == wallet else Reason(reason.code, f"{address}: {reason.detail}")
         for address, verdict in verdicts.items()
         for reason in verdict.reasons
         if verdict.outcome is outcome

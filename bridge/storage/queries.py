@@ -10,6 +10,7 @@ from bridge.storage.operations import OperationQueries
 from bridge.storage.operators import OperatorQueries
 from bridge.storage.reads import ReadQueries
 from bridge.storage.receipts import ReceiptQueries
+from bridge.storage.screenings import PolicyQueries
 from bridge.storage.tenants import TenantQueries
 
 
@@ -23,6 +24,7 @@ class Queries(
     ListQueries,
     CaseQueries,
     AuditQueries,
+    PolicyQueries,
 ):
     """Takes the pool of a :class:`~bridge.storage.store.PostgresStore` (``store.pool``)."""
 

@@ -18,6 +18,26 @@ _INSERT = """
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 """
 
+_KEEP_POLICY = """
+    INSERT INTO screening_policies (version, content, kept_at) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING
+"""
+_POLICY = "SELECT content FROM screening_policies WHERE version = $1"
+
+
+class PolicyQueries:
+    """Policies that screenings were judged by, kept word for word."""
+
+    pool: Any
+
+    async def keep_policy(self, version: str, content: str, now: datetime) -> None:
+        """Once per version."""
+        await self.pool.execute(_KEEP_POLICY, version, content, now)
+
+    async def policy_content(self, version: str) -> str | None:
+        content: str | None = await self.pool.fetchval(_POLICY, version)
+        return content
+
 
 async def save_screening_on(
     connection: Any, subject: Subject, verdict: Verdict, now: datetime

@@ -13,6 +13,7 @@ from settlement.ports.escrow import EscrowPort
 from settlement.ports.gas import GasPort
 from settlement.ports.notification import Log, NullLog
 from settlement.ports.payment import PaymentPort
+from settlement.ports.price import PricePort
 from settlement.ports.screening import ScreeningPort
 from settlement.ports.store import Store
 from settlement.schedule import Policy, after
@@ -36,6 +37,7 @@ class Ports:
     screening: ScreeningPort
     chains: Mapping[str, ChainPort]
     gas: GasPort
+    prices: PricePort
     clock: Clock
     policy: Policy = field(default_factory=Policy)
     log: Log = field(default_factory=NullLog)

@@ -108,6 +108,7 @@ READS: frozenset[str] = frozenset(
         "chain.balance",
         "screening.screen",
         "screening.vetoed",
+        "prices.price",
         "gas.quote_fee_wei",
         "gas.outlook",
         "gas.decided",

@@ -11,6 +11,7 @@ from settlement.errors import (
     InsufficientInventory,
     PaymentError,
     PaymentRefused,
+    PriceUnavailable,
     ScreeningUnavailable,
 )
 from settlement.events import DISPUTED, HELD, Event
@@ -20,6 +21,7 @@ from settlement.money import Asset
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports, apply, each, stopped
 from settlement.ports.payment import Intent, IntentStatus
+from settlement.quote import has_moved
 from settlement.schedule import Policy, after, retry_at
 from settlement.screening import vetoed_orders
 from settlement.transitions import Change, move, stay, void
@@ -35,6 +37,9 @@ async def _reserve(ports: Ports) -> int:
     orders = await ports.store.claim(
         Status.CLEARED, now, limit=ports.policy.claim_limit, lease_ms=ports.policy.lease_ms
     )
+    if not orders:
+        return 0
+    orders = await _at_a_fair_price(ports, orders, now)
     if not orders:
         return 0
     try:
@@ -54,6 +59,28 @@ async def _reserve(ports: Ports) -> int:
         # Another worker reserved in between; nothing was written: decide afresh, soon.
         await ports.store.apply_many([stay(o, retry_at(now, 0, ports.policy)) for o in orders])
     return len(orders)
+
+
+async def _at_a_fair_price(ports: Ports, orders: Sequence[Order], now: datetime) -> list[Order]:
+    """Those that may go on. After the quote's life (a long review, an outage) the price is looked
+    at again: outside the tolerance the hold is given back, without a price the order waits."""
+    fair, changes = [], []
+    for order in orders:
+        if now <= order.expires_at:
+            fair.append(order)
+            continue
+        try:
+            price = await ports.prices.price(order.token.asset, order.gross.asset)
+        except PriceUnavailable as error:
+            ports.log.warning("price_unavailable", order_id=order.id, error=str(error))
+            changes.append(stay(order, retry_at(now, order.attempts, ports.policy)))
+            continue
+        if has_moved(order.token, order.lines, price.rate, ports.policy.price_tolerance_bps):
+            changes.append(void(order, Status.EXPIRED, "price_moved", now))
+        else:
+            fair.append(order)
+    await apply(ports, changes)
+    return fair
 
 
 def reserve(

@@ -285,29 +285,27 @@ async def test_an_allowance_never_lifts_a_veto(office: Office) -> None:
     assert (await office.api.post("/v1/screenings", body)).json()["outcome"] == "block"
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM audit_log",
-        "UPDATE audit_log SET actor = 'nobody'",
-        "TRUNCATE audit_log",
-        "DELETE FROM audit_heads",
-        "UPDATE audit_heads SET hash = 'x'",
-        "UPDATE audit_heads SET rows = 1, hash = ''",
-        "DELETE FROM cases",
-        "UPDATE case_notes SET text = ''",
-        "UPDATE cases SET status = 'open', decided_by = NULL",
-    ],
+REWRITINGS = (
+    "DELETE FROM audit_log",
+    "UPDATE audit_log SET actor = 'nobody'",
+    "TRUNCATE audit_log",
+    "DELETE FROM audit_heads",
+    "UPDATE audit_heads SET hash = 'x'",
+    "UPDATE audit_heads SET rows = 1, hash = ''",
+    "DELETE FROM cases",
+    "UPDATE case_notes SET text = ''",
+    "UPDATE cases SET status = 'open', decided_by = NULL",
 )
-async def test_the_database_refuses_to_rewrite_what_was_done(
-    office: Office, statement: str
-) -> None:
+
+
+async def test_the_database_refuses_to_rewrite_what_was_done(office: Office) -> None:
     """Whoever is at the console, too."""
     order = await office.in_review()
     await office.post(f"cases/{case_id(order)}/notes", {"text": "x"})
     await office.post(f"cases/{case_id(order)}/approve", WHY)
-    with pytest.raises(asyncpg.RestrictViolationError):
-        await office.api.store.pool.execute(statement)
+    for statement in REWRITINGS:
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await office.api.store.pool.execute(statement)
 
 
 @pytest.mark.parametrize(

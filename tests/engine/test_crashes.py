@@ -16,6 +16,7 @@ from settlement.ports.chain import ChainPort
 from settlement.ports.effects import BY_HAND, GAPS, READS
 from settlement.ports.gas import GasPort
 from settlement.ports.payment import PaymentPort
+from settlement.ports.price import PricePort
 from settlement.ports.screening import ScreeningPort
 from settlement.ports.store import Store
 from tests.engine.escrows import escrows_agree
@@ -29,6 +30,7 @@ PORTS = {
     "chain": ChainPort,
     "screening": ScreeningPort,
     "gas": GasPort,
+    "prices": PricePort,
 }
 
 

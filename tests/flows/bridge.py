@@ -20,7 +20,7 @@ from bridge.app import Services, create_app
 from bridge.bootstrap import network_info
 from bridge.metrics import Metrics
 from bridge.payments.stripe import StripePayments, verify_webhook
-from bridge.prices.static import StaticPrices
+from bridge.prices.static import StaticPrices, parse_prices
 from bridge.settings import load
 from bridge.storage.queries import Queries
 from bridge.storage.records import KeyKind, Role
@@ -275,6 +275,7 @@ async def open_bridge(
         screening=ListScreener([lists], queries, queries, clock),
         chains={"local": chain},
         gas=gas,
+        prices=StaticPrices(parse_prices("DUSD=1.00 USD,ETH=3000.00 USD"), clock),
         clock=clock,
         policy=Policy(poll_ms=250, escrow_poll_ms=250),
         escrows={"local": chain.escrows},

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from bridge.prices.static import StaticPrices, parse_prices
 from bridge.storage.memory import MemoryStore
 from chain.simulated import VAULT, SimulatedChain
 from settlement.batch import Batch
@@ -284,6 +285,7 @@ async def an_engine(lanes: int = 1, *, policy: Policy | None = None, **chain: An
         screening=screening,
         chains={"local": simulated},
         gas=NoOpinion(),
+        prices=StaticPrices(parse_prices("DUSD=1.00 USD,ETH=3000.00 USD"), clock),
         clock=clock,
         policy=policy or Policy(),
         log=log,

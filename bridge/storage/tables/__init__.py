@@ -19,6 +19,7 @@ from bridge.storage.tables.orders import (
     OrderEvent,
     Quote,
     Screening,
+    ScreeningPolicy,
 )
 from bridge.storage.tables.tenants import ApiKey, Tenant, TenantLimit
 from chain.gas.tables import GasBlock, GasDecision, GasModel, GasOutlook
@@ -58,6 +59,7 @@ __all__ = [
     "OrderEvent",
     "Quote",
     "Screening",
+    "ScreeningPolicy",
     "Tenant",
     "TenantLimit",
     "metadata",

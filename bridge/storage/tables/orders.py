@@ -204,6 +204,16 @@ class LimitUsage(SQLModel, table=True):
     cap: int = amount()
 
 
+class ScreeningPolicy(SQLModel, table=True):
+    """A policy that screenings name by its version, word for word. Never changed."""
+
+    __tablename__ = "screening_policies"
+
+    version: str = words(primary_key=True)
+    content: str = words()
+    kept_at: datetime = moment()
+
+
 class Screening(SQLModel, table=True):
     """A verdict with everything that decided it. Never changed (a trigger refuses it)."""
 
