@@ -17,7 +17,7 @@ from litestar import Litestar, Request, post
 
 from bridge import logging
 from bridge.app import NetworkInfo, Services, TokenInfo, create_app, uvicorn_config
-from bridge.bootstrap import open_screening
+from bridge.bootstrap import list_paths
 from bridge.metrics import Metrics
 from bridge.prices.static import StaticPrices
 from bridge.settings import load
@@ -26,6 +26,7 @@ from bridge.storage.store import PostgresStore
 from bridge.storage.wake import Wake
 from chain.evm.addresses import normalize_address
 from compliance_graph.lists.addresses import checked_form
+from compliance_graph.screener import ListScreener
 from settlement.money import Asset
 from settlement.ports.clock import SystemClock
 from settlement.ports.gas import Decision, Outlook, Waiting
@@ -72,11 +73,12 @@ async def serve(dsn: str) -> None:
     await wake.start()
     token = TokenInfo(Asset("DUSD", 6, "local"), "0x52908400098527886E0F7030069857D2E4169EE7")
     network = NetworkInfo("local", Asset("ETH", 18, "local"), (token,), normalize_address)
+    queries = Queries(store.pool)
     product = create_app(
         Services(
             settings=settings,
             store=store,
-            queries=Queries(store.pool),
+            queries=queries,
             wake=wake,
             networks={"local": network},
             prices=StaticPrices(settings.prices, clock),
@@ -85,7 +87,7 @@ async def serve(dsn: str) -> None:
             clock=clock,
             metrics=Metrics(),
             probes={},
-            screening=open_screening(settings, store, clock),
+            screening=ListScreener(list_paths(settings), queries, queries, clock),
             list_address=checked_form,
         )
     )

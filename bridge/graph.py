@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bridge import logging
 from bridge.settings import Settings
 from bridge.storage.database import open_pool
+from bridge.storage.queries import Queries
 from bridge.worker import Job
 from chain.deployment import Deployment
 from chain.network import Network
@@ -61,6 +62,8 @@ async def _opened(
     from compliance_graph.store import GraphStore
 
     policy, store = graph_policy(settings), GraphStore(pool)
+    # Word for word, so that its verdicts can be made again when another one has taken its place.
+    await Queries(pool).keep_policy(policy.version, policy_text(settings), clock.now())
     own = [a for d in deployments.values() for a in (*d.contracts, *d.lanes)]
     screener = GraphScreener(
         lists,
@@ -77,9 +80,17 @@ async def _opened(
 
 def graph_policy(settings: Settings) -> "Policy":
     """The packaged policy, or the deployment's. Raises ``PolicyError``."""
-    from compliance_graph.policy import load_policy
+    from compliance_graph.policy import parse_policy
 
-    return load_policy(Path(settings.graph_policy) if settings.graph_policy else None)
+    return parse_policy(policy_text(settings).encode())
+
+
+def policy_text(settings: Settings) -> str:
+    """The policy's file. Raises ``PolicyError``."""
+    from compliance_graph.policy import read_policy
+
+    path = Path(settings.graph_policy) if settings.graph_policy else None
+    return read_policy(path).decode()
 
 
 def _neighbours(

@@ -81,9 +81,14 @@ class Policy:
 
 def load_policy(path: Path | None = None) -> Policy:
     """The packaged policy, or the deployment's. Raises :class:`PolicyError`."""
+    return parse_policy(read_policy(path))
+
+
+def read_policy(path: Path | None = None) -> bytes:
+    """The file of the packaged policy, or the deployment's. Raises :class:`PolicyError`."""
     source = path or resources.files("compliance_graph") / "policy.toml"
     try:
-        return parse_policy(source.read_bytes())
+        return source.read_bytes()
     except OSError as error:
         raise PolicyError(f"{path}: {error.strerror}") from error
 

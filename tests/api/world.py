@@ -18,7 +18,7 @@ import uvicorn
 
 from bridge.api.auth import key_digest
 from bridge.app import NetworkInfo, Services, TokenInfo, create_app, uvicorn_config
-from bridge.bootstrap import open_screening, webhook_verifier
+from bridge.bootstrap import list_paths, webhook_verifier
 from bridge.metrics import Metrics
 from bridge.prices.static import StaticPrices
 from bridge.settings import load
@@ -30,6 +30,7 @@ from chain.evm.addresses import normalize_address
 from chain.evm.proofs import receipt_facts
 from chain.networks.local import NETWORK
 from compliance_graph.lists.addresses import checked_form
+from compliance_graph.screener import ListScreener
 from settlement.ids import new_id
 from settlement.limits import Limits
 from settlement.money import Asset
@@ -236,10 +237,11 @@ async def open_api(store: PostgresStore, dsn: str) -> AsyncIterator[Api]:
     settings = load({"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET, "TIDEGATE_CURRENCIES": "USD,EUR"})
     wake = Wake(dsn)
     await wake.start()
+    queries = Queries(store.pool)
     services = Services(
         settings=settings,
         store=store,
-        queries=Queries(store.pool),
+        queries=queries,
         wake=wake,
         networks={"local": LOCAL, "other": OTHER},
         prices=StaticPrices(settings.prices, clock),
@@ -248,7 +250,7 @@ async def open_api(store: PostgresStore, dsn: str) -> AsyncIterator[Api]:
         clock=clock,
         metrics=Metrics(),
         probes={},
-        screening=open_screening(settings, store, clock),
+        screening=ListScreener(list_paths(settings), queries, queries, clock),
         list_address=checked_form,
     )
     listener = socket.socket()
