@@ -75,8 +75,11 @@ def bounds_wei(
     low = high = base_fee_wei
     rise = parameters.elasticity - 1
     for _ in range(blocks):
+        before = low, high
         low = max(low - low // parameters.denominator, parameters.minimum_wei)
         high = min(high + max(high * rise // parameters.denominator, 1), 1 << 256)
+        if (low, high) == before:  # hours are many blocks, and most of them change nothing more
+            break
     return low, high
 
 
