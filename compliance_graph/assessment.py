@@ -34,7 +34,8 @@ class Facts:
 
     ``listed`` and ``list_reasons`` are the lists' own verdict: cleared *with* a reason means that
     an allow list names the wallet. ``abstained`` says why the graph could not be asked in full
-    (``None``: it could). ``answer`` is ``None`` where no model is deployed.
+    (``None``: it could). ``answer`` is ``None`` where no model is deployed. ``explanation`` says
+    what moved the model, for the officer: no verdict depends on it.
     """
 
     tenant_id: TenantId
@@ -47,6 +48,7 @@ class Facts:
     abstained: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     coverage: Mapping[str, Any] = field(default_factory=dict)
+    explanation: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         amount, answer = self.amount, self.answer
@@ -71,6 +73,7 @@ class Facts:
             },
             "abstained": self.abstained,
             "versions": dict(self.versions),
+            "explanation": storable(self.explanation),
         }
 
     @staticmethod
@@ -89,7 +92,18 @@ class Facts:
             abstained=stored["abstained"],
             versions=stored["versions"],
             coverage=coverage,
+            explanation=stored["explanation"],
         )
+
+
+def storable(value: Any) -> Any:
+    """JSON whose numbers come back from a database as they went in: no minus zero, no whole
+    number in the coat of a float."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {name: storable(item) for name, item in value.items()}
+    return [storable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def assess(facts: Facts, policy: Policy) -> Verdict:

@@ -32,6 +32,7 @@ async def follow(
         try:
             if await _agrees(store, feed, source, newest):
                 if source.next_block > newest:
+                    await store.looked_at(source)
                     return source
                 await _read(store, feed, source, newest, final)
             else:

@@ -45,6 +45,8 @@ class Stand:
 
 
 Coverage = tuple[Stand, ...]
+_INTERNAL = ["native coin sent on by contracts"]
+_BLIND = {"chain": _INTERNAL, "indexer": _INTERNAL}
 
 
 @dataclass(slots=True)
@@ -207,8 +209,8 @@ class LiveGraph:
 
 
 def coverage_json(coverage: Coverage) -> list[dict[str, object]]:
-    """For the verdict's record."""
-    return [asdict(stand) for stand in coverage]
+    """For the verdict's record, with what each source cannot see."""
+    return [{**asdict(stand), "misses": _BLIND.get(stand.kind, [])} for stand in coverage]
 
 
 def _empty() -> Held:

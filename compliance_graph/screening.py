@@ -8,8 +8,8 @@ consistent picture: a new one is made beside it and takes its place.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from compliance_graph.assessment import (
     assess,
 )
 from compliance_graph.exposure import Exposures
+from compliance_graph.follow import KIND
 from compliance_graph.graph import GrowingGraph
 from compliance_graph.labels import Labels, read_entities
 from compliance_graph.lists.addresses import normal_form
@@ -42,6 +43,10 @@ class Judge(Protocol):
     """A model over one graph. Called in the event loop: a millisecond at most."""
 
     def answer(self, node: int) -> ModelAnswer: ...
+
+    def explained(self, node: int, name_of: Callable[[int], str]) -> Mapping[str, Any] | None:
+        """What moved the score, for an officer; ``None`` where the model abstains. Some 50 ms."""
+        ...
 
 
 class Model(Protocol):
@@ -105,7 +110,14 @@ class GraphScreener:
         decided = listed.outcome is Outcome.BLOCK or (
             listed.outcome is Outcome.CLEAR and listed.reasons
         )
-        return assess(facts if decided else await self._looked_at(subject, facts), self._policy)
+        if decided:
+            return assess(facts, self._policy)
+        facts, node, picture = await self._looked_at(subject, facts)
+        verdict = assess(facts, self._policy)
+        if verdict.outcome is not Outcome.REVIEW or node is None or picture.judge is None:
+            return verdict
+        why = picture.judge.explained(node, picture.held.book.name)
+        return assess(replace(facts, explanation=why), self._policy)
 
     async def vetoed(
         self, network: str, wallets: Sequence[str], tenant_id: TenantId
@@ -127,6 +139,15 @@ class GraphScreener:
             labels = labels.with_services(self._own)
             self._picture = await asyncio.to_thread(self._taken, held, labels, revision)
         self._refreshed_s = time.monotonic()
+
+    def _is_stale(self, network: str) -> bool:
+        """Whether the graph, or the wallet's own chain, was last read too long ago."""
+        most_s = self._policy.stale_after_s
+        since_s = int(self._clock.now().timestamp()) - most_s
+        return time.monotonic() - self._refreshed_s > most_s or any(
+            stand.kind == KIND and stand.network == network and stand.read_at_s < since_s
+            for stand in self._graph.coverage
+        )
 
     def _taken(self, held: Held, labels: Labels, revision: tuple[object, ...]) -> Picture:
         """Computed once per snapshot and revision of the lists: about a second per million."""
@@ -155,7 +176,8 @@ class GraphScreener:
                 self._log.warning("graph_not_refreshed", error=repr(error))
             await asyncio.sleep(REFRESH_S)
 
-    async def _looked_at(self, subject: Subject, facts: Facts) -> Facts:
+    async def _looked_at(self, subject: Subject, facts: Facts) -> tuple[Facts, int | None, Picture]:
+        """The facts with what graph, rules and model say; the account's number, if it has one."""
         if self._picture is None:
             raise ScreeningUnavailable("the transfer graph has not been read yet")
         address, abstained = normal_form(subject.wallet), None
@@ -168,7 +190,7 @@ class GraphScreener:
         node = picture.held.book.number(address)
         if node is None and abstained is None:
             abstained = UNKNOWN
-        if time.monotonic() - self._refreshed_s > self._policy.stale_after_s:
+        if self._is_stale(subject.network):
             abstained = STALE
         known: dict[str, Any] = {}
         if node is not None:
@@ -176,14 +198,11 @@ class GraphScreener:
             known["findings"] = evaluate(view, node)
             if picture.judge is not None:
                 known["answer"] = picture.judge.answer(node)
-        return Facts(
-            tenant_id=facts.tenant_id,
-            amount=facts.amount,
-            listed=facts.listed,
-            list_reasons=facts.list_reasons,
-            list_versions=facts.list_versions,
+        full = replace(
+            facts,
             abstained=abstained,
             versions=picture.versions,
             coverage={"sources": coverage_json(self._graph.coverage)},
             **known,
         )
+        return full, node, picture

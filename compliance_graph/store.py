@@ -225,6 +225,14 @@ class GraphStore:
         )
         return digest
 
+    async def looked_at(self, source: Source) -> None:
+        """There was nothing new: it is as fresh as if there had been. Written once a minute."""
+        await self._pool.execute(
+            "UPDATE graph_sources SET updated_at = now() "
+            "WHERE id = $1 AND updated_at < now() - interval '1 minute'",
+            source.id,
+        )
+
     async def rewind(self, source: Source, last_block: int) -> int:
         """Forget what was read above that block; returns how many transfers went.
 

@@ -93,6 +93,7 @@ def test_a_verdict_is_made_again_from_what_was_stored_bit_for_bit():
         FACTS,
         findings=(finding("exposure.mixer.in", "review"), finding("pattern.fan_in", "note")),
         versions={"labels:x": "ab"},
+        explanation={"log_odds": -0.0, "parts": ({"value": 2.0}, {"value": 0.125})},
         coverage={"sources": [{"source": "chain:local", "last_block": 7}]},
     )
     verdict = assess(facts, POLICY)

@@ -68,7 +68,7 @@ async def test_nobody_is_judged_before_the_graph_was_read(screener):
 
 
 async def test_two_hops_from_a_mixer_goes_to_review_with_the_path_and_dust_does_not(
-    store, screener
+    store, postgres_store, screener
 ):
     """The verdict says what was known, of which sources, up to which block."""
     chain = SimulatedTransfers()
@@ -84,6 +84,7 @@ async def test_two_hops_from_a_mixer_goes_to_review_with_the_path_and_dust_does_
     assert [(s["src"], s["dst"]) for s in found["evidence"]] == [(MIXER, MIDDLE), (MIDDLE, WALLET)]
     [source] = verdict.coverage["sources"]
     assert (source["source"], source["last_block"], source["transfers"]) == ("chain:local", 2, 4)
+    assert source["misses"] == ["native coin sent on by contracts"]
     dusted = await screening.screen(subject(SHOP))
     assert (dusted.outcome, dusted.reasons[0].code) == (Outcome.CLEAR, "abstained.no_model")
     assert (await screening.screen(subject(FRESH, usd=5000))).outcome is Outcome.REVIEW
@@ -92,6 +93,12 @@ async def test_two_hops_from_a_mixer_goes_to_review_with_the_path_and_dust_does_
     await screening.refresh()
     late = await screening.screen(subject(FRESH))
     assert [reason.code for reason in late.reasons] == ["exposure.sanctioned.in"]
+    await postgres_store.pool.execute("UPDATE graph_sources SET updated_at = now() - interval '2h'")
+    await screening.refresh()
+    assert (await screening.screen(subject(SHOP))).reasons[0].code == "abstained.stale"
+    await follow(store, chain)
+    await screening.refresh()
+    assert (await screening.screen(subject(SHOP))).reasons[0].code == "abstained.no_model"
 
 
 async def test_a_reorganised_payment_is_forgotten_and_silence_changes_nothing(store, screener):
