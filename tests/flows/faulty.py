@@ -1,6 +1,8 @@
 """A deployment whose every word to the chain and to Stripe goes through proxies that fail."""
 
+import inspect
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,7 +17,7 @@ from chain.rpc import RpcClient
 from chain.signers.keystore import KeystoreSigner
 from settlement.errors import TidegateError
 from settlement.order import Status
-from settlement.pipeline import advance
+from settlement.pipeline import advance, settle
 from tests.emulator.servers import served
 from tests.flows.bridge import DEPLOYED, STRIPE_KEY, Bridge
 from tests.support.faulty_rpc import FaultyRpc
@@ -64,6 +66,18 @@ class FaultyBridge:
 
         return await eventually(there, limit_s=60, what=f"{order_id} {statuses}")
 
+    async def settled(self, condition: Callable[[], Any], what: str) -> Any:
+        """Work the lanes, without a block, until ``condition``; any endpoint may be late."""
+
+        async def check() -> Any:
+            with suppress(TidegateError):
+                await settle(self.bridge.ports)
+            self.bridge.clock.ahead += timedelta(milliseconds=300)
+            answer = condition()
+            return await answer if inspect.isawaitable(answer) else answer
+
+        return await eventually(check, limit_s=60, what=what)
+
     async def attempts(self) -> list[Any]:
         """Every signed transaction that was ever stored, with its batch's status."""
         query = """
@@ -105,6 +119,31 @@ class FaultyBridge:
         assert ours == on_chain
         nonces = Counter(a["nonce"] for a in await self.attempts() if a["batch_status"] == "final")
         assert not nonces or sorted(nonces) == list(range(min(nonces), on_chain))
+
+
+@dataclass
+class MinedWhileSigning:
+    """The real adapter; what is in the pool is mined before or after the first replacement."""
+
+    chain: EvmChain
+    when: str
+    mine: Callable[[], Any]
+    happened: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.chain, name)
+
+    async def sign(self, *args: Any) -> Any:
+        if self.when == "before":
+            self._mine()
+        signed = await self.chain.sign(*args)
+        self._mine()
+        return signed
+
+    def _mine(self) -> None:
+        if not self.happened:
+            self.mine()
+            self.happened = True
 
 
 async def open_faulty(stack: ExitStack, bridge: Bridge, emulator_url: str) -> FaultyBridge:

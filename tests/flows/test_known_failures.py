@@ -1,16 +1,18 @@
 """What has gone wrong in systems of this kind, each as a test on a chain behind bad endpoints.
 
 From the issue trackers of those that run today; see the project's design, "What goes wrong in such
-systems". Fee caps and replacements (4 and 7) are in ``tests/engine``.
+systems".
 """
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ from settlement.stages import capture, charge, inbox, screen
 from tests.chain.world import fresh_address
 from tests.flows.bridge import STOCK, WEBHOOK_SECRET, Bridge
 from tests.flows.conftest import needs_anvil
-from tests.flows.faulty import FaultyBridge, open_faulty
+from tests.flows.faulty import FaultyBridge, MinedWhileSigning, open_faulty
 from tests.flows.test_settlement import BeforeSending, captured
 from tests.support.faulty_rpc import SEND
 
@@ -77,6 +79,61 @@ async def test_3_a_failed_broadcast_leaves_no_gap_in_the_nonces(faulty):
     await faulty.paid_once(second)
 
 
+GWEI = 10**9
+
+
+@pytest.fixture
+async def gas(faulty: FaultyBridge) -> AsyncIterator[Callable[[int], None]]:
+    """Sets what the next blocks ask for a unit of gas; one comes only when somebody mines it."""
+    world = faulty.bridge.world
+
+    def costs(base_fee_wei: int) -> None:
+        world.rpc("anvil_setNextBlockBaseFeePerGas", hex(base_fee_wei))
+        world.rpc("evm_mine")
+
+    world.rpc("evm_setAutomine", False)
+    costs(GWEI)
+    yield costs
+    world.rpc("evm_setAutomine", True)
+    costs(GWEI)
+
+
+async def sent(faulty: FaultyBridge, order_id: str) -> str:
+    """The first transaction that pays the order, once it is in the pool."""
+    world = faulty.bridge.world
+
+    async def in_the_pool() -> str | None:
+        refs = [str(attempt["ref"]) for attempt in await faulty.attempts()]
+        known = [ref for ref in refs if world.rpc("eth_getTransactionByHash", ref)]
+        return known[0] if known else None
+
+    assert (await faulty.bridge.order(order_id)).status is Status.CAPTURED
+    return str(await faulty.settled(in_the_pool, "the transaction in the pool"))
+
+
+async def test_4_above_the_cap_an_evicted_transaction_waits_until_gas_falls(faulty, gas):
+    """It bids the cap and no more, and the pool forgets it: said again all the while, never
+    dropped, and mined when gas has fallen below the cap."""
+    bridge, world = faulty.bridge, faulty.bridge.world
+    bridge.with_policy(fee_caps_wei={"local": 10 * GWEI})
+    order_id = await captured(bridge)
+    await sent(faulty, order_id)
+    gas(50 * GWEI)
+    bridge.with_policy(bump_ms=0, rebroadcast_ms=0)
+    for _ in range(4):
+        for attempt in await faulty.attempts():
+            world.rpc("anvil_dropTransaction", attempt["ref"])
+        said = len(faulty.rpcs[0].sent)
+        await faulty.settled(lambda heard=said: len(faulty.rpcs[0].sent) > heard, "said again")
+    first, last = await faulty.attempts()
+    assert first["max_fee_wei"] < last["max_fee_wei"] == 10 * GWEI
+    assert (await bridge.order(order_id)).status is Status.SUBMITTED
+    gas(3 * GWEI)
+    await faulty.reach(order_id, DONE)
+    assert len(await faulty.attempts()) == 2
+    await faulty.paid_once(order_id)
+
+
 TAKEN_ALL_THE_SAME = {
     "already known": {"code": -32000, "message": "already known"},
     "wrapped": {"code": -32603, "message": "Internal error", "data": {"message": "already known"}},
@@ -117,6 +174,77 @@ async def test_6_a_lagging_endpoints_empty_receipt_fails_nothing(faulty):
     assert "order.requeued" not in told
     assert "order.reorganized" not in told
     await faulty.paid_once(order_id)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_7_a_replacement_signed_after_the_original_was_mined_pays_nobody_again(
+    faulty, gas, when
+):
+    """The block comes before the replacement is priced, or between its signature and sending."""
+    gas(GWEI)
+    bridge = faulty.bridge
+    order_id = await captured(bridge)
+    original = await sent(faulty, order_id)
+    bridge.with_policy(bump_ms=0, rebroadcast_ms=0)
+    late = MinedWhileSigning(bridge.chain, when, lambda: bridge.world.rpc("evm_mine"))
+    bridge.ports = replace(bridge.ports, chains={"local": late})
+    await faulty.settled(lambda: late.happened, "a replacement")
+    await faulty.reach(order_id, DONE)
+    attempts = await faulty.attempts()
+    assert len(attempts) == (2 if when == "after" else 1)
+    [batch] = {(a["batch_id"], a["batch_status"]) for a in attempts}
+    mined = await bridge.queries.settlement(bridge.tenant, batch[0])
+    assert (batch[1], mined.batch.mined_ref) == ("final", original)
+    await faulty.paid_once(order_id)
+
+
+async def test_7_a_replacement_bids_a_tenth_more_with_gas_estimated_anew_and_is_sent_until_taken(
+    faulty, gas
+):
+    """Gas has fallen since, the wallet was emptied, and nobody heard of the bump at first."""
+    bridge, world = faulty.bridge, faulty.bridge.world
+    wallet = fresh_address()
+    mint = world.dollar.functions.mint(wallet, 1)._encode_transaction_data()
+    world.rpc("eth_sendRawTransaction", world.sign(world.owner, to=world.dollar.address, data=mint))
+    gas(4 * GWEI)
+    order_id = await captured(bridge, wallet=wallet)
+    await sent(faulty, order_id)
+    emptied_by_its_owner(faulty, wallet)
+    bridge.with_policy(bump_ms=0, rebroadcast_ms=0)
+    faulty.every("drop_before", SEND)
+    first, second = await faulty.settled(partial(two_attempts, faulty), "a second attempt")
+    assert faulty.seen("drop_before") == len(faulty.rpcs)
+    assert second["sent_at"] is None
+    assert second["max_fee_wei"] * 10 >= first["max_fee_wei"] * 11
+    assert second["priority_fee_wei"] * 10 >= first["priority_fee_wei"] * 11
+    assert second["gas_limit"] > first["gas_limit"]
+    bridge.with_policy(bump_ms=600_000)
+    await faulty.settled(
+        lambda: world.rpc("eth_getTransactionByHash", second["ref"]), "the bump in the pool"
+    )
+    order = await faulty.reach(order_id, DONE)
+    assert len(await faulty.attempts()) == 2
+    assert faulty.transfers(wallet) == [1, order.token.amount_minor]
+
+
+async def two_attempts(faulty: FaultyBridge) -> list[Any]:
+    attempts = await faulty.attempts()
+    return attempts if len(attempts) > 1 else []
+
+
+def emptied_by_its_owner(faulty: FaultyBridge, wallet: str) -> None:
+    """In a block that is too dear for what is in the pool; the next ones are cheap again."""
+    world = faulty.bridge.world
+    away = world.dollar.functions.transfer(fresh_address(), 1)._encode_transaction_data()
+    world.rpc("anvil_setBalance", wallet, hex(10**18))
+    world.rpc("anvil_impersonateAccount", wallet)
+    call = {"from": wallet, "to": world.dollar.address, "data": away, "gas": hex(100_000)}
+    world.rpc("eth_sendTransaction", {**call, "maxFeePerGas": hex(900 * GWEI)})
+    world.rpc("anvil_setNextBlockBaseFeePerGas", hex(500 * GWEI))
+    world.rpc("evm_mine")
+    assert world.balance(wallet) == 0
+    world.rpc("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
+    world.rpc("anvil_mine", "0x0")
 
 
 async def test_8_what_a_reorganisation_took_from_chain_and_pool_is_said_again(faulty):
