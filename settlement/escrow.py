@@ -162,10 +162,13 @@ WAITING = frozenset({ActionStatus.REQUESTED, ActionStatus.HELD})
 
 
 class Hold(StrEnum):
-    """Why an action waits: an address that a person has to look at, or one that is never paid."""
+    """Why an action waits: an address that a person has to look at, or one that is never paid; or
+    the card payment behind it was given back, or is disputed."""
 
     REVIEW = "review"
     SANCTIONS = "sanctions"
+    REFUNDED = "refunded"
+    DISPUTED = "disputed"
 
 
 @dataclass(frozen=True, slots=True)

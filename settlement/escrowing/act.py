@@ -1,7 +1,8 @@
 """What is done next with an escrow: one call at a time, and nobody is paid unscreened. Pure.
 
-What screening holds up does not stand in the way of the rest: a release to a listed payee waits,
-while a refund that both parties or the arbiter signed goes ahead.
+What is held up does not stand in the way of the rest: a release to a listed payee waits, or one of
+funds whose card payment was given back, while a refund that both parties or the arbiter signed goes
+ahead.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from settlement.escrow import (
     change,
 )
 from settlement.events import ESCROW_HELD, Event
+from settlement.order import HoldReason
 from settlement.ports.chain import ContractCall
 from settlement.ports.screening import Outcome, Verdict
 from settlement.schedule import Policy, after, retry_at
@@ -79,12 +81,19 @@ def act(
     encode: Encode,
     now: datetime,
     policy: Policy,
+    payment: HoldReason = HoldReason.NONE,
 ) -> EscrowChange:
-    """Hold what screening holds, and have the first of the others called."""
+    """Hold what screening holds, and have the first of the others called.
+
+    ``payment`` is why the order behind the escrow is held: what was refunded to the card, or is
+    disputed, is not released to the payee.
+    """
     held: list[Action] = []
     events: list[Event] = []
     for action in planned.actions:
         hold, reason = _hold([verdicts[p] for p in acting_for(escrow, action.what)])
+        if hold is None:
+            hold, reason = unpaid(escrow, action.what, payment)
         if hold is None:
             return _call(escrow, action, tuple(held), tuple(events), encode, now, policy)
         if (hold, reason) != (action.hold, action.reason):
@@ -95,6 +104,18 @@ def act(
             events.append(_held_fact(action))
     due = after(now, policy.escrow_poll_ms)
     return change(escrow, due, actions=tuple(held), events=tuple(events))
+
+
+def unpaid(escrow: Escrow, what: What, payment: HoldReason) -> tuple[Hold, str] | tuple[None, None]:
+    """Why nothing is released for an order that nobody has paid for any more; what goes back to the
+    payer is not held up by it."""
+    hold = _UNPAID.get(payment)
+    if hold is None or escrow.terms.payee not in acting_for(escrow, what):
+        return None, None
+    return hold, f"payment_{hold}"
+
+
+_UNPAID = {HoldReason.REFUNDED: Hold.REFUNDED, HoldReason.DISPUTED: Hold.DISPUTED}
 
 
 def _call(

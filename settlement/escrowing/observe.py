@@ -3,6 +3,7 @@
 Whoever did it: our own calls and, once the operator's time is over, anybody's are read in one way.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -42,6 +43,12 @@ E = EscrowStatus
 
 WITHDRAWN = "withdrawn"
 """Why a call was refused that no lane had planned when its recipient was listed."""
+WITHDRAWN_FOR: Mapping[str, tuple[Hold, str]] = {
+    WITHDRAWN: (Hold.SANCTIONS, "list_veto"),
+    f"{WITHDRAWN}: {Hold.REFUNDED}": (Hold.REFUNDED, "payment_refunded"),
+    f"{WITHDRAWN}: {Hold.DISPUTED}": (Hold.DISPUTED, "payment_disputed"),
+}
+"""What such a refusal means for the action: it waits, for the reason that it was withdrawn for."""
 
 
 def funded(escrow: Escrow, order: Order, ref: TxRef | None, now: datetime) -> EscrowChange:
@@ -144,14 +151,10 @@ def _is_decided(outcome: CallOutcome | None, seen: OnChain) -> bool:
 def _settled(action: Action, outcome: CallOutcome, now: datetime) -> Action:
     if outcome.status is BatchStatus.FINAL:
         return replace(action, status=ActionStatus.FINAL, ref=outcome.ref, changed_at=now)
-    if outcome.refused_reason == WITHDRAWN:
-        return replace(
-            action,
-            status=ActionStatus.HELD,
-            hold=Hold.SANCTIONS,
-            reason="list_veto",
-            changed_at=now,
-        )
+    withdrawn = WITHDRAWN_FOR.get(outcome.refused_reason or "")
+    if withdrawn is not None:
+        hold, why = withdrawn
+        return replace(action, status=ActionStatus.HELD, hold=hold, reason=why, changed_at=now)
     reason = outcome.refused_reason or str(outcome.status)
     return replace(
         action, status=ActionStatus.FAILED, reason=reason, ref=outcome.ref, changed_at=now

@@ -19,11 +19,11 @@ from settlement.escrow import (
     acting_for,
     wait,
 )
-from settlement.escrowing.act import act, plan
+from settlement.escrowing.act import act, plan, unpaid
 from settlement.escrowing.observe import WITHDRAWN, funded, observe
 from settlement.ids import payment_key
 from settlement.money import format_minor
-from settlement.order import FINAL
+from settlement.order import FINAL, HoldReason
 from settlement.ports.bundle import Ports, each
 from settlement.ports.escrow import EscrowPort
 from settlement.ports.escrow_store import Note
@@ -97,11 +97,22 @@ async def _watch(
         raise InvariantBroken(f"{escrow.id} waits for a call that nobody requested")
     if outcome.status is None:
         parties = acting_for(escrow, action.what)
+        reason = None
         if parties and await ports.screening.vetoed(escrow.network, parties, escrow.tenant_id):
+            reason = WITHDRAWN
+        elif (hold := unpaid(escrow, action.what, await _payment(ports, escrow))[0]) is not None:
+            reason = f"{WITHDRAWN}: {hold}"
+        if reason is not None:
             # No effect when a lane was faster; the next look tells which it was.
-            await ports.store.withdraw_call(action.call_id, WITHDRAWN, now)
+            await ports.store.withdraw_call(action.call_id, reason, now)
             return wait(escrow, now)
     return wait(escrow, after(now, ports.policy.poll_ms))
+
+
+async def _payment(ports: Ports, escrow: Escrow) -> HoldReason:
+    """Why the order behind the escrow is held, if it is."""
+    order = await ports.store.get(escrow.terms.order_id)
+    return HoldReason.NONE if order is None else order.hold_reason
 
 
 async def _act(
@@ -117,7 +128,13 @@ async def _act(
         raise InvariantBroken(f"{escrow.id} has lost its order")
     verdicts = await judge_each(ports.screening, order, planned.parties(escrow))
     change = act(
-        escrow, planned, verdicts, lambda what: port.call(escrow.terms, what), now, ports.policy
+        escrow,
+        planned,
+        verdicts,
+        lambda what: port.call(escrow.terms, what),
+        now,
+        ports.policy,
+        order.hold_reason,
     )
     if change.actions:
         subject = Subject.of(order)

@@ -74,14 +74,14 @@ def the_escrow(engine: Engine) -> Escrow:
 async def released(engine: Engine, ports: Ports, rounds: Rounds) -> None:
     """The oracle's word comes once, and a part is the payee's."""
     await rounds(engine, ports, 8)
-    await _attest(engine)
+    await attest(engine)
     await rounds(engine, ports, 8)
 
 
 async def withdrawn(engine: Engine, ports: Ports, rounds: Rounds) -> None:
     """While the call waits for a paused lane, the payee is listed, and later cleared."""
     await rounds(engine, ports, 8)
-    await _attest(engine)
+    await attest(engine)
     await engine.store.pause_network("local", engine.clock.now(), by="a person")
     try:
         await rounds(engine, ports, 2)
@@ -94,7 +94,7 @@ async def withdrawn(engine: Engine, ports: Ports, rounds: Rounds) -> None:
     await rounds(engine, ports, 8)
 
 
-async def _attest(engine: Engine) -> None:
+async def attest(engine: Engine) -> None:
     now = engine.clock.now()
 
     def attest(escrow: Escrow) -> EscrowChange:

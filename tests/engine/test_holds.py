@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from settlement.batch import Batch, Lane
+from settlement.escrow import ActionStatus, Hold
 from settlement.ids import OrderId
 from settlement.order import HoldReason, Order, Status
 from settlement.pipeline import settle
 from settlement.transitions import stay
+from tests.engine.escrows import an_escrow_order, attest, the_escrow
+from tests.engine.stories import rounds
 from tests.support.engine import Engine, an_engine
 
 
@@ -58,3 +61,32 @@ async def test_a_refund_noticed_meanwhile_stays_on_the_order(status: Status) -> 
         await engine.step()
     stored = await engine.now(order)
     assert (stored.status, stored.hold_reason) == (Status.COMPLETED, HoldReason.REFUNDED)
+
+
+async def test_what_the_card_gave_back_is_not_released_from_its_escrow() -> None:
+    """Not even when the call waits for its lane already; it goes on when the dispute is won."""
+    engine = await an_escrow_order()
+    await rounds(engine, engine.ports)
+    await attest(engine)
+    await engine.store.pause_network("local", engine.clock.now(), by="a person")
+    await rounds(engine, engine.ports, 2)
+    assert the_escrow(engine).actions[0].status is ActionStatus.SUBMITTED
+    await marked(engine, HoldReason.DISPUTED)
+    await rounds(engine, engine.ports, 4)
+    await engine.store.resume_network("local", engine.clock.now())
+    await rounds(engine, engine.ports, 4)
+    [action] = the_escrow(engine).actions
+    assert (action.status, action.hold) == (ActionStatus.HELD, Hold.DISPUTED)
+    told = [event.data for event in engine.store.tables.events if event.type == "escrow.held"]
+    assert {fact["hold_reason"] for fact in told} == {"disputed"}
+    assert the_escrow(engine).released_minor == 0
+    await marked(engine, HoldReason.NONE)
+    await rounds(engine, engine.ports)
+    assert the_escrow(engine).actions[0].status is ActionStatus.FINAL
+
+
+async def marked(engine: Engine, hold: HoldReason) -> None:
+    """What the provider's event does to the order behind the escrow."""
+    [order] = engine.orders.values()
+    stored = await engine.now(order)
+    await engine.store.apply_many([stay(stored, stored.due_at, patch={"hold_reason": hold})])

@@ -26,6 +26,7 @@ from settlement.escrow import (
 from settlement.escrowing.act import act, plan
 from settlement.escrowing.attest import check_attestation, request
 from settlement.escrowing.observe import WITHDRAWN, chain_gone, observe
+from settlement.order import HoldReason
 from settlement.ports.chain import ContractCall
 from settlement.ports.screening import Outcome, Reason, Verdict
 from settlement.schedule import Policy
@@ -261,6 +262,27 @@ def test_a_held_release_does_not_hold_up_a_refund():
     done = act(escrow, planned, verdicts, encode, NOON, POLICY)
     assert [a.status for a in done.actions] == [ActionStatus.HELD, ActionStatus.SUBMITTED]
     assert done.call.call.data == b"Consent"
+
+
+@pytest.mark.parametrize(
+    ("reason", "hold"),
+    [(HoldReason.REFUNDED, Hold.REFUNDED), (HoldReason.DISPUTED, Hold.DISPUTED)],
+)
+def test_what_the_card_gave_back_is_not_released_and_the_payer_not_held_up(reason, hold):
+    """The payee would be paid with nobody's money; what goes back to the payer does not wait."""
+    both, back = Consent(1, 1, "0xs", "0xs"), Consent(0, 1, "0xs", "0xs")
+    escrow = an_escrow()
+    escrow = with_actions(escrow, action(escrow), action(escrow, both, 2))
+    verdicts = {PAYEE: verdict(), PAYER: verdict()}
+    planned = plan(escrow, seen(), NOON, POLICY)
+    done = act(escrow, planned, verdicts, encode, NOON, POLICY, reason)
+    assert done.call is None
+    assert {(a.status, a.hold) for a in done.actions} == {(ActionStatus.HELD, hold)}
+    held = with_actions(escrow, *done.actions, action(escrow, back, 3))
+    planned = plan(held, seen(), NOON, POLICY)
+    assert act(held, planned, verdicts, encode, NOON, POLICY, reason).call.call.data == b"Consent"
+    over = act(held, planned, verdicts, encode, NOON, POLICY, HoldReason.NONE)
+    assert over.call.call.data == b"Release"
 
 
 def test_a_dispute_pays_nobody_and_is_never_held():
