@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from chain.errors import InsufficientFunds, NonceTooLow, ReplacementUnderpriced
 from chain.resubmit import bid, market_fees
-from settlement.errors import ChainPaused, ChainRefused, ChainUnknown
+from settlement.errors import ChainError, ChainLimited, ChainPaused, ChainRefused, ChainUnknown
 from settlement.ids import TxRef
 from settlement.money import Asset
 from settlement.ports.chain import (
@@ -76,6 +76,8 @@ class SimulatedChain:
     def __init__(self, network: str = "local", *, max_batch: int = 5, final_depth: int = 3) -> None:
         self.network = network
         self.native = Asset("ETH", 18, network)
+        self.lanes: tuple[str, ...] = ()
+        self.signs_for: set[str] = set()
         self.max_batch = max_batch
         self.block_ms = 2_000
         self.final_depth = final_depth
@@ -90,6 +92,11 @@ class SimulatedChain:
         self._signed: dict[bytes, Transaction] = {}
         self._forks = 0
         self.blocks = [Block(0, "0xgenesis", (), State())]
+
+    def add_lane(self, address: str) -> None:
+        """An account of the deployment's, whose key is at hand."""
+        self.lanes += (address,)
+        self.signs_for.add(address)
 
     # What happens to the chain --------------------------------------------------------------
 
@@ -159,8 +166,9 @@ class SimulatedChain:
         skipped: frozenset[int] = frozenset()
         if problem is None:
             skipped = self._apply(state, tx.sender, tx.call)
-        paid = problem is None and isinstance(tx.call, BatchCall)
-        return Inclusion(tx.ref, number, name, paid, skipped, paid_wei, problem is None)
+        done = problem is None
+        paid = _paid(tx.call, skipped) if done and isinstance(tx.call, BatchCall) else None
+        return Inclusion(tx.ref, number, name, paid is not None, skipped, paid_wei, done, paid)
 
     def _apply(self, state: State, sender: str, call: Call) -> frozenset[int]:
         skipped = set()
@@ -179,7 +187,7 @@ class SimulatedChain:
             state.coins[wallet] = state.coins.get(wallet, 0) + amount
         return frozenset(skipped)
 
-    def _problem(self, state: State, sender: str, call: Call) -> ChainRefused | ChainPaused | None:
+    def _problem(self, state: State, sender: str, call: Call) -> ChainError | None:
         if isinstance(call, BatchCall):
             if self.paused:
                 return ChainPaused("the vault is paused")
@@ -187,7 +195,7 @@ class SimulatedChain:
                 return ChainRefused("the vault refuses: BatchAlreadyPaid")
             holdings = state.coins if call.asset == self.native else state.tokens
             if sum(p.amount_minor for p in call.payouts) > holdings.get(VAULT, 0):
-                return ChainRefused("the vault refuses: not enough tokens")
+                return ChainLimited("the vault refuses: InsufficientInventory")
         if isinstance(call, Transfer):
             if call.payout.wallet in self.refusing:
                 return ChainRefused("the recipient refuses")
@@ -307,6 +315,11 @@ class SimulatedChain:
 
     def _seen(self) -> list[Block]:
         return self.blocks[: max(1, len(self.blocks) - self.lag)]
+
+
+def _paid(call: BatchCall, skipped: frozenset[int]) -> int:
+    """What the vault says that it has paid."""
+    return sum(p.amount_minor for i, p in enumerate(call.payouts) if i not in skipped)
 
 
 def _gas(call: Call) -> int:

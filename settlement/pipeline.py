@@ -72,13 +72,17 @@ async def settle_network(ports: Ports, network: str) -> int:
 
 
 async def take_lanes(ports: Ports, network: str) -> list[Lane]:
-    """This worker's share of the network's free lanes. A stopped network signs nothing."""
+    """Its share of the free lanes that it has keys for. A stopped network signs nothing."""
     state = await ports.store.network(network)
     if state is None or state.stop_reason is not None:
         return []
     lease_ms = ports.policy.lane_lease_ms
     return await ports.store.claim_lanes(
-        network, ports.clock.now(), lease_ms=lease_ms, worker=ports.worker
+        network,
+        ports.clock.now(),
+        lease_ms=lease_ms,
+        worker=ports.worker,
+        among=ports.chains[network].signs_for,
     )
 
 

@@ -122,7 +122,7 @@ async def _know_network(ports: Ports, report: Report, is_new: bool) -> None:
         await store.register_network(NETWORK, await chain.identity(), now)
         report.is_first = True
     else:
-        problem = await identity.mismatch(ports, state)
+        problem = await identity.difference(chain, store, state, may_lag=False)
         if problem is None and is_new:
             # A chain that lost its blocks may give the new contracts the old addresses.
             problem = "the vault was gone from the chain"

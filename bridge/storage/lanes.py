@@ -1,5 +1,6 @@
 """Lanes in SQL: who works which, for how long, and what their nonces are."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,7 @@ _CLAIM = """
     ), free AS (
         SELECT id FROM lanes
         WHERE network = $1 AND leased_until <= $2
+          AND ($7::text[] IS NULL OR address = ANY($7))
         ORDER BY epoch, id  -- whichever was taken least often: none may starve
         LIMIT (SELECT greatest((lanes + others) / (others + 1) - mine, 0) FROM shares)
         FOR UPDATE SKIP LOCKED
@@ -122,13 +124,20 @@ class LanePart(Part):
     """Implements :class:`settlement.ports.store.LaneStore`."""
 
     async def claim_lanes(
-        self, network: str, now: datetime, *, lease_ms: int, worker: str
+        self,
+        network: str,
+        now: datetime,
+        *,
+        lease_ms: int,
+        worker: str,
+        among: Collection[str] | None = None,
     ) -> list[Lane]:
         lease = timedelta(milliseconds=lease_ms)
         when = (now + lease, now - lease / LEASE_PARTS, now - lease)
+        addresses = None if among is None else list(among)
 
         async def work() -> Any:
-            return await self.pool.fetch(_CLAIM, network, now, worker, *when)
+            return await self.pool.fetch(_CLAIM, network, now, worker, *when, addresses)
 
         return [lane_from(row) for row in await retrying(work)]
 

@@ -4,7 +4,7 @@ What money depends on is read by quorum (:mod:`chain.evm.reads`); prices, dry ru
 come from the best endpoint that answers; what is signed goes to all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from eth_utils.crypto import keccak
 
@@ -52,6 +52,8 @@ class EvmChain:
         deployment.check_native(network.native)
         self.network = network.name
         self.native = network.native
+        self.lanes: Collection[str] = deployment.lanes
+        self.signs_for: Collection[str] = frozenset(signers)
         self.block_ms = network.block_ms
         self.max_batch = batch_size(network, network.gas_limit_max)
         self._facts = network

@@ -4,7 +4,7 @@ Methods that talk to a node raise :class:`~settlement.errors.ChainUnknown` when 
 answer came and :class:`~settlement.errors.ChainRefused` for a definite no.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -136,8 +136,13 @@ class ChainIdentity:
 
 
 class ChainPort(Protocol):
+    """``lanes`` are the accounts that the deployment signs with, ``signs_for`` those of them whose
+    keys are at hand in this process."""
+
     network: str
     native: Asset
+    lanes: Collection[str]
+    signs_for: Collection[str]
     max_batch: int
     block_ms: int
 

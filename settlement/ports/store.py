@@ -115,12 +115,18 @@ class LaneState:
 
 class LaneStore(Protocol):
     async def claim_lanes(
-        self, network: str, now: datetime, *, lease_ms: int, worker: str
+        self,
+        network: str,
+        now: datetime,
+        *,
+        lease_ms: int,
+        worker: str,
+        among: Collection[str] | None = None,
     ) -> list[Lane]:
         """Take ``worker``'s share of the network's free lanes, each with ``epoch + 1``.
 
         All workers seen within ``lease_ms`` have an equal part, rounded up; what one of them
-        holds already counts.
+        holds already counts. ``among``: the addresses that it can sign for (``None``: all).
         """
         ...
 

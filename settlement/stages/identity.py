@@ -6,7 +6,7 @@ on a new instance: its orders in flight are refunded, and the books write the ol
 do what its escrows held.
 """
 
-from settlement.errors import NetworkStopped
+from settlement.errors import ChainUnknown, NetworkStopped
 from settlement.escrow import HOLDING
 from settlement.escrowing.observe import chain_gone
 from settlement.ids import TenantId
@@ -43,12 +43,19 @@ async def mismatch(ports: Ports, state: NetworkState) -> str | None:
     return await difference(ports.chains[state.name], ports.store, state)
 
 
-async def difference(chain: ChainPort, store: Store, state: NetworkState) -> str | None:
-    """What this chain and what we know of it do not agree about, in words, or ``None``."""
-    return await replaced(chain, state) or await _forgotten(chain, store, state)
+async def difference(
+    chain: ChainPort, store: Store, state: NetworkState, *, may_lag: bool = True
+) -> str | None:
+    """What this chain and what we know of it do not agree about, in words, or ``None``.
+
+    ``may_lag``: the nodes are not ours alone, so that a block which they do not have proves
+    nothing. Raises :class:`~settlement.errors.ChainUnknown` then.
+    """
+    other = await replaced(chain, state, may_lag=may_lag)
+    return other or await _forgotten(chain, store, state)
 
 
-async def replaced(chain: ChainPort, state: NetworkState) -> str | None:
+async def replaced(chain: ChainPort, state: NetworkState, *, may_lag: bool = True) -> str | None:
     """Why this is another chain than the one that was paid on, or ``None``."""
     seen, known = await chain.identity(), state.identity
     if seen.genesis_hash != known.genesis_hash:
@@ -57,6 +64,8 @@ async def replaced(chain: ChainPort, state: NetworkState) -> str | None:
         return f"the vault at {known.vault_address} is gone or has other code"
     if state.anchor_number is not None:
         found = await chain.block_hash(state.anchor_number)
+        if found is None and may_lag:
+            raise ChainUnknown(f"the nodes do not have final block {state.anchor_number} yet")
         if found != state.anchor_hash:
             return f"final block {state.anchor_number} is {found}, was {state.anchor_hash}"
     return None
@@ -68,14 +77,16 @@ async def _forgotten(chain: ChainPort, store: Store, state: NetworkState) -> str
     Asked before any stage runs, since an order that this database calls unpaid may be paid; by the
     newest block, since it would be refunded long before the payment is final.
     """
-    for address in [known.lane.address for known in await store.lanes(state.name)]:
+    known = [row.lane.address for row in await store.lanes(state.name)]
+    for address in dict.fromkeys([*known, *chain.lanes]):
         on_chain = await chain.nonce(address)
         # Our count is read after the chain's, so that it can only be ahead of it.
-        ours = {known.lane.address: known.lane for known in await store.lanes(state.name)}
-        if on_chain > ours[address].next_nonce:
+        rows = {row.lane.address: row.lane.next_nonce for row in await store.lanes(state.name)}
+        ours = rows.get(address, 0)  # one that was added since: none of its nonces is known
+        if on_chain > ours:
             return (
-                f"lane {address}: the chain is at nonce {on_chain}, we at "
-                f"{ours[address].next_nonce}; see `tidegate settlement rebuild`"
+                f"lane {address}: the chain is at nonce {on_chain}, we at {ours}; "
+                "see `tidegate settlement rebuild`"
             )
     return None
 

@@ -178,6 +178,14 @@ async def _share(ports: Ports, sent: list[int], number: int) -> None:
     sent[number] += sum(b.id not in known and b.lane_id in mine for b in batches)
 
 
+async def test_a_worker_takes_no_lane_whose_key_it_does_not_hold():
+    """It could not sign, and whoever can would find the lane leased."""
+    engine = await an_engine(lanes=3)
+    engine.chain.signs_for = {"0xlane1"}
+    lanes = await take_lanes(engine.ports, "local")
+    assert [lane.address for lane in lanes] == ["0xlane1"]
+
+
 async def test_a_lane_plans_no_more_than_a_pool_keeps():
     """Its open batches are bounded; the rest waits for other lanes or for blocks."""
     engine = await an_engine()

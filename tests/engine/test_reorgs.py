@@ -3,9 +3,10 @@
 import pytest
 
 from settlement.batch import BatchStatus
-from settlement.errors import NetworkStopped
+from settlement.errors import ChainUnknown, NetworkStopped
 from settlement.order import Status
 from settlement.pipeline import settle
+from settlement.stages import identity
 from tests.support.engine import Engine, an_engine
 
 B = BatchStatus
@@ -48,6 +49,20 @@ async def test_a_node_that_does_not_have_the_anchor_yet_stops_nothing():
     engine.chain.lag = 0
     await engine.until_quiet()
     await engine.check()
+
+
+async def test_a_node_without_the_anchor_is_asked_again_before_it_is_believed():
+    """At the start as well as later: a lagging node alone stops no network, and proves nothing."""
+    engine = await an_engine()
+    await decided(engine)
+    engine.chain.lag = len(engine.chain.blocks) - 1
+    with pytest.raises(ChainUnknown):
+        await identity.verify(engine.ports, "local")
+    state = await engine.store.network("local")
+    assert state.stop_reason is None
+    assert "None" in await identity.replaced(engine.chain, state, may_lag=False)
+    engine.chain.lag = 0
+    await identity.verify(engine.ports, "local")
 
 
 async def test_a_batch_survives_one_reorganisation_after_another():

@@ -144,6 +144,9 @@ class Cards:
     async def annotate(self, intent_id: str, metadata: Mapping[str, str], key: str) -> None:  # noqa: ARG002
         self.notes.setdefault(intent_id, {}).update(metadata)
 
+    async def intents_since(self, created_at: datetime) -> Sequence[Intent]:  # noqa: ARG002
+        return list(self.intents.values())
+
     async def events_since(self, created_at: datetime) -> Sequence[ProviderEvent]:  # noqa: ARG002
         return list(self.events)
 
@@ -294,4 +297,5 @@ async def an_engine(lanes: int = 1, *, policy: Policy | None = None, **chain: An
     for number in range(lanes):
         simulated.give(f"0xlane{number}", coins=RICH_WEI)
         await store.register_lane("local", f"0xlane{number}", 0)
+        simulated.add_lane(f"0xlane{number}")
     return Engine(store, simulated, clock, Scene(store), ports, cards, log, screening)

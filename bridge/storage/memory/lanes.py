@@ -1,5 +1,6 @@
 """Lanes and networks in memory."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -17,7 +18,13 @@ class LanePart(OrderPart):
     """Implements ``LaneStore`` and ``NetworkStore`` of :mod:`settlement.ports.store`."""
 
     async def claim_lanes(
-        self, network: str, now: datetime, *, lease_ms: int, worker: str
+        self,
+        network: str,
+        now: datetime,
+        *,
+        lease_ms: int,
+        worker: str,
+        among: Collection[str] | None = None,
     ) -> list[Lane]:
         if network not in self.tables.networks:
             return []
@@ -25,6 +32,8 @@ class LanePart(OrderPart):
         mine = [row for row in rows if row.holder == worker and not _is_free(row, now)]
         share = -(-len(rows) // (1 + self._others(network, worker, now, lease_ms))) - len(mine)
         free = [row for row in rows if _is_free(row, now)]
+        if among is not None:
+            free = [row for row in free if row.lane.address in among]
         free.sort(key=lambda r: (r.lane.epoch, r.lane.id))
         taken = []
         for row in free[: max(share, 0)]:
