@@ -65,6 +65,7 @@ async def open_ports(
         stack.push_async_callback(store.close)
         deployments = load_deployments(deployments_path(settings))
         networks = _networks(settings, deployments)
+        caps = fee_caps(settings, networks)
         chains = {}
         for name, deployment in deployments.items():
             keys = signers(settings, deployment) if signing else {}
@@ -79,10 +80,7 @@ async def open_ports(
             clock=SystemClock(),
             prices=StaticPrices(settings.prices, SystemClock()),
             policy=policy
-            or Policy(
-                fee_caps_wei=settings.fee_caps_wei,
-                price_tolerance_bps=settings.price_tolerance_bps,
-            ),
+            or Policy(fee_caps_wei=caps, price_tolerance_bps=settings.price_tolerance_bps),
             log=logging.get("worker"),
             escrows={name: chain.escrows for name, chain in chains.items()},
         )
@@ -144,6 +142,26 @@ def _networks(settings: Settings, deployments: Mapping[str, Deployment]) -> dict
     if toys and settings.mode == "live":
         raise SettingsError(f"TIDEGATE_MODE: live, but {', '.join(toys)} is a local chain")
     return networks
+
+
+DEMO_FEE_CAP_WEI = 1_000 * 10**9
+"""A local chain's base fee starts at 1 gwei; only a mistake bids a thousand times as much."""
+
+
+def fee_caps(settings: Settings, networks: Mapping[str, Network]) -> dict[str, int]:
+    """The caps that were set, and one for every local chain without.
+
+    Raises :class:`SettingsError` in live mode for a network that has none.
+    """
+    local = {name: DEMO_FEE_CAP_WEI for name, network in networks.items() if network.local}
+    caps = {**local, **settings.fee_caps_wei}
+    uncapped = [name for name in networks if name not in caps]
+    if uncapped and settings.mode == "live":
+        raise SettingsError(
+            "TIDEGATE_FEE_CAPS: live mode needs the most that is ever bid on every network, none "
+            f"is given for {', '.join(uncapped)}; for example {uncapped[0]}=200gwei"
+        )
+    return caps
 
 
 async def no_worker(pool: Any) -> str | None:
@@ -208,7 +226,11 @@ def open_payments(settings: Settings) -> PaymentPort:
         raise SettingsError("STRIPE_API_KEY: set it, or run the emulator with `tidegate serve`")
     if ("_live_" in settings.stripe_api_key) is not (settings.mode == "live"):
         raise SettingsError(f"STRIPE_API_KEY: not a {settings.mode} key; see TIDEGATE_MODE")
-    return StripePayments(settings.stripe_api_key, api_base=settings.stripe_api_base)
+    return StripePayments(
+        settings.stripe_api_key,
+        api_base=settings.stripe_api_base,
+        facts_key=next(iter(settings.facts_keys), None),
+    )
 
 
 def open_chain(network: Network, deployment: Deployment, keys: Mapping[str, EvmSigner]) -> EvmChain:

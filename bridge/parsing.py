@@ -51,6 +51,13 @@ def parse_words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
+def parse_keys(value: str) -> tuple[str, ...]:
+    """Secrets that sign something: too long to be guessed."""
+    if any(len(word) < 32 for word in parse_words(value)):
+        raise ValueError("a key must have 32 characters or more")
+    return parse_words(value)
+
+
 def parse_stripe_key(value: str) -> str | None:
     if value and not value.startswith(("sk_", "rk_")):
         raise ValueError("must be a secret (sk_…) or restricted (rk_…) key")

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.storage.rebuilding import Rebuilding
-from settlement.batch import Lane, batch_call
+from settlement.batch import BatchKind, Lane, batch_call
+from settlement.batching.conclude import has_paid
 from settlement.errors import ChainError, InvariantBroken, NetworkStopped, TidegateError
-from settlement.facts import lost_order
-from settlement.ids import OrderId
+from settlement.facts import check_mac, lost_order
+from settlement.ids import OrderId, TxRef
 from settlement.ledger import journal
 from settlement.ledger.accounts import PLATFORM
 from settlement.money import Asset, Money
@@ -36,7 +37,7 @@ from settlement.stages.identity import IN_FLIGHT, replaced
 
 REASON = "being rebuilt after a restored backup"
 QUARANTINE_LIMIT_S = 3_600.0
-_POLL_S = 1.0
+_POLL_S = 0.3
 _BID_AGAIN_S = 30.0
 _STEPS_MAX = 12
 
@@ -59,7 +60,8 @@ class Report:
 
 
 class Rebuild:
-    """One network's rebuilding. ``fiat`` are the currencies that intents may be in."""
+    """One network's rebuilding. ``fiat`` are the currencies that intents may be in, ``facts_keys``
+    what their metadata must be signed with."""
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Rebuild:
         history: ChainHistory,
         network: str,
         fiat: Sequence[Asset],
+        facts_keys: Sequence[str] = (),
     ) -> None:
         self._ports = ports
         self._rows = rows
@@ -75,6 +78,7 @@ class Rebuild:
         self._network = network
         self._chain: ChainPort = ports.chains[network]
         self._fiat = {asset.code: asset for asset in fiat}
+        self._facts_keys = facts_keys
         self._intents: dict[OrderId, Intent] = {}
         self.report = Report()
 
@@ -88,9 +92,10 @@ class Rebuild:
         """
         await self._ports.store.stop_network(self._network, REASON, self._now())
         await self._check_chain()
-        lanes = [state.lane for state in await self._ports.store.lanes(self._network)]
+        lanes = await self._lanes()
         for lane in lanes:
             await self._quarantine(lane)
+            await self._book_lost(lane)
         await self._write_down(since)
         paid = list(await self._history.paid_batches())
         for lane in lanes:
@@ -118,6 +123,28 @@ class Rebuild:
         if problem is not None:
             raise NetworkStopped(f"{problem}: what it says about payments says nothing about ours")
 
+    async def _lanes(self) -> list[Lane]:
+        """All of them; one that was added since the backup is known by the configuration alone."""
+        store = self._ports.store
+        known = {state.lane.address for state in await store.lanes(self._network)}
+        for address in self._chain.lanes:
+            if address not in known:
+                await store.register_lane(self._network, address, 0)
+        return [state.lane for state in await store.lanes(self._network)]
+
+    async def _book_lost(self, lane: Lane) -> None:
+        """What open batches of the backup spent and no paid batch stands for: reverted, cancelled,
+        calls that pay no order. They are given up below."""
+        for batch in await self._ports.store.open_batches(lane):
+            refs = [attempt.transaction.ref for attempt in batch.attempts]
+            for found in await self._chain.inclusions(refs) if refs else ():
+                if batch.kind is BatchKind.CALL or not has_paid(batch, found):
+                    await self._book_gas(f"batch:{batch.id}", found.fee_paid_wei)
+
+    async def _book_gas(self, key: str, spent_wei: int) -> None:
+        spent = Money(spent_wei, self._chain.native)
+        await self._ports.store.book(PLATFORM, key, journal.gas_spent(spent), self._now())
+
     # 1 ----------------------------------------------------------------------------------------
 
     async def _quarantine(self, lane: Lane) -> None:
@@ -126,25 +153,31 @@ class Rebuild:
         first = await self._final_nonce(lane)
         end = max(first + self._ports.policy.lane_depth, lane.next_nonce)
         bids: dict[int, tuple[Fees, float]] = {}
+        refs: set[TxRef] = set()
         deadline = time.monotonic() + QUARANTINE_LIMIT_S
         while (reached := await self._final_nonce(lane)) < end:
             if time.monotonic() > deadline:
                 raise ChainError(f"nonce {reached} of {lane.address} is not used up after an hour")
             newest = await self._chain.nonce(lane.address)
             for nonce in range(newest, end):
-                await self._use_up(lane, nonce, bids)
+                refs |= await self._use_up(lane, nonce, bids)
             await asyncio.sleep(_POLL_S)
         self.report.quarantined += end - first
+        for found in await self._chain.inclusions(sorted(refs)) if refs else ():
+            await self._book_gas(f"quarantine:{found.ref}", found.fee_paid_wei)
 
     async def _final_nonce(self, lane: Lane) -> int:
         head = await self._chain.head()
         return await self._chain.nonce(lane.address, head.final_number)
 
-    async def _use_up(self, lane: Lane, nonce: int, bids: dict[int, tuple[Fees, float]]) -> None:
-        """Bid for the nonce, and more as long as something else stands in the way."""
+    async def _use_up(
+        self, lane: Lane, nonce: int, bids: dict[int, tuple[Fees, float]]
+    ) -> set[TxRef]:
+        """Bid for the nonce, and more as long as something else stands in the way; returns what
+        was bid with."""
         before = bids.get(nonce)
         if before is not None and time.monotonic() < before[1] + _BID_AGAIN_S:
-            return
+            return set()
         replaces = before[0] if before else None
         signed = await self._chain.sign(lane.address, SelfTransfer(), nonce, replaces, None)
         # Whatever comes of it, the next bid is higher than this one.
@@ -154,13 +187,21 @@ class Rebuild:
         except ChainError as error:
             bids[nonce] = (signed.fees, time.monotonic() - _BID_AGAIN_S)
             self._ports.log.warning("quarantine_not_sent", nonce=nonce, error=str(error))
+        return {signed.ref}
 
     # 2 ----------------------------------------------------------------------------------------
 
     async def _write_down(self, since: datetime) -> None:
+        if not self._facts_keys:
+            self.report.notes.append(
+                "what Stripe's metadata says of lost orders is not signed: compare them with what "
+                "was ordered; see TIDEGATE_FACTS_KEYS"
+            )
+        found = await self._ports.payment.intents_since(since)
+        await self._name_strangers(found)
         intents = [
             intent
-            for intent in await self._ports.payment.intents_since(since)
+            for intent in found
             if intent.order_id is not None and intent.facts.get("network") == self._network
         ]
         known = await self._rows.known([str(intent.order_id) for intent in intents])
@@ -171,9 +212,25 @@ class Rebuild:
             if order_id not in known:
                 await self._write(intent)
 
+    async def _name_strangers(self, found: Sequence[Intent]) -> None:
+        """Money that was taken, and nothing says for what: perhaps for one of our orders."""
+        bare = [
+            intent
+            for intent in found
+            if intent.received_minor > 0 and not (intent.order_id and "network" in intent.facts)
+        ]
+        known = await self._rows.known([str(intent.order_id) for intent in bare])
+        for intent in bare:
+            if intent.order_id not in known:
+                self.report.notes.append(
+                    f"intent {intent.id} took {intent.received_minor} minor units of "
+                    f"{intent.currency} and has no facts of an order: not ours, or edited"
+                )
+
     async def _write(self, intent: Intent) -> None:
         try:
             gross = Money(intent.amount_minor, self._fiat[intent.currency])
+            check_mac(intent.facts, gross, self._facts_keys)
             order = lost_order(intent.facts, intent.id, gross)
         except (KeyError, InvariantBroken) as error:
             self.report.left.append(f"intent {intent.id} is no order that can be read: {error}")
@@ -200,7 +257,7 @@ class Rebuild:
     async def _settle_one(self, paid: PaidBatch) -> None:
         candidates = await self._rows.candidates(paid, self._network)
         try:
-            settled = assign(paid, candidates, lambda orders: self._root(paid, orders))
+            settled = await self._assign(paid, candidates)
         except InvariantBroken as error:
             self.report.left.append(str(error))
             return
@@ -234,13 +291,27 @@ class Rebuild:
 
     async def _book(self, paid: PaidBatch, owed_minor: int) -> None:
         """What the platform paid for it."""
-        native = self._chain.native
-        bookings = [journal.gas_spent(Money(paid.inclusion.fee_paid_wei, native))]
+        key = f"batch:{paid.batch_id}"
+        await self._book_gas(key, paid.inclusion.fee_paid_wei)
         if paid.single:
-            bookings.append(journal.advanced(Money(owed_minor, native)))
-        for booking in bookings:
-            key = f"batch:{paid.batch_id}"
+            booking = journal.advanced(Money(owed_minor, self._chain.native))
             await self._ports.store.book(PLATFORM, key, booking, self._now())
+
+    async def _assign(self, paid: PaidBatch, candidates: Sequence[Order]) -> Settled:
+        """With all orders that it may have paid; or else with those alone whose money was taken."""
+
+        def root(orders: Sequence[Order]) -> str:
+            return self._root(paid, orders)
+
+        try:
+            return assign(paid, candidates, root)
+        except InvariantBroken:
+            intents = [await self._intent(order) for order in candidates]
+            pairs = zip(candidates, intents, strict=True)
+            taken = [o for o, i in pairs if i is not None and i.received_minor > 0]
+            if len(taken) == len(candidates):
+                raise
+            return assign(paid, taken, root)
 
     def _root(self, paid: PaidBatch, orders: Sequence[Order]) -> str:
         return self._chain.batch_root(batch_call(paid.batch_id, paid.asset, orders))

@@ -20,6 +20,7 @@ from bridge.parsing import (
     parse_fiat_assets,
     parse_flag,
     parse_integer,
+    parse_keys,
     parse_limits,
     parse_optional,
     parse_pairs,
@@ -94,7 +95,6 @@ class Settings:
         "One log line per request: true or false.",
         "flag",
     )
-
     mode: str = _var(
         "TIDEGATE_MODE",
         parse_choice("test", "live"),
@@ -126,6 +126,14 @@ class Settings:
         "STRIPE_WEBHOOK_SECRET",
         parse_words,
         "Signing secrets of the Stripe webhook endpoint, comma-separated while rotating.",
+    )
+    facts_keys: tuple[str, ...] = _secret(
+        "TIDEGATE_FACTS_KEYS",
+        parse_keys,
+        "Keys (32 characters or more) that sign what Stripe's metadata says of an order, "
+        "comma-separated while rotating: the first signs, all are accepted. Keep them apart from "
+        "the database's backups: `tidegate settlement rebuild` believes nothing that they did not "
+        "sign. Empty: unsigned.",
     )
     stripe_api_base: str | None = _var(
         "STRIPE_API_BASE",
@@ -171,7 +179,8 @@ class Settings:
         parse_fee_caps,
         "",
         "The most that is ever bid per unit of gas, `NETWORK=200gwei`, comma-separated. Above it "
-        "orders wait, and what was sent is repeated as it is; empty: no cap.",
+        "orders wait, and what was sent is repeated as it is. Live mode needs one for every "
+        "network; local chains have 1,000 gwei, test networks none.",
         "list",
     )
     deployments: str | None = _var(

@@ -3,9 +3,15 @@
 The provider keeps it when our database does not: after a backup was restored, an order that was
 captured since then is known to the provider alone. Values stay within Stripe's 500 characters
 (https://docs.stripe.com/metadata).
+
+Whoever has access to the provider's dashboard can edit metadata, and with it whom a lost order
+would pay. So the facts are signed with a key of ours, where there is one.
 """
 
-from collections.abc import Mapping
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from settlement.errors import InvariantBroken
@@ -14,9 +20,42 @@ from settlement.money import Asset, Money
 from settlement.order import Direction, Order, Status
 from settlement.quote import Line, LineKind
 
+MAC = "mac"
+"""The member that holds the code over all others of :data:`_SIGNED`."""
 
-def order_facts(order: Order) -> dict[str, str]:
-    """Everything fixed about an order that the intent itself does not say."""
+_SIGNED = (
+    *("order_id", "tenant_id", "quote_id", "customer", "network", "wallet", "escrow_id"),
+    *("token", "token_scale", "token_minor", "lines", "created_at", "expires_at"),
+)
+
+
+def order_facts(order: Order, key: str | None = None) -> dict[str, str]:
+    """Everything fixed about an order that the intent itself does not say; signed with ``key``."""
+    facts = _facts(order)
+    return facts if key is None else {**facts, MAC: facts_mac(facts, order.gross, key)}
+
+
+def facts_mac(facts: Mapping[str, str], gross: Money, key: str) -> str:
+    """HMAC-SHA256 (RFC 2104) over the facts and what is charged, in hexadecimal.
+
+    Members that others add later (how an escrow stands) are not of them.
+    """
+    said = {name: facts[name] for name in _SIGNED if name in facts}
+    text = json.dumps([gross.asset.code, gross.amount_minor, said], sort_keys=True)
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def check_mac(facts: Mapping[str, str], gross: Money, keys: Sequence[str]) -> None:
+    """Raises :class:`~settlement.errors.InvariantBroken` unless one of ``keys`` signed the facts.
+    Without any key nothing is checked."""
+    given = facts.get(MAC, "")
+    right = (hmac.compare_digest(given, facts_mac(facts, gross, key)) for key in keys)
+    if keys and not any(right):
+        how = "were signed with another key, or edited" if given else "are not signed"
+        raise InvariantBroken(f"its facts {how}: compare them with what the customer ordered")
+
+
+def _facts(order: Order) -> dict[str, str]:
     escrow = {} if order.escrow_id is None else {"escrow_id": order.escrow_id}
     return {
         **escrow,

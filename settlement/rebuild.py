@@ -6,7 +6,7 @@ stages had taken it there.
 """
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,8 +24,9 @@ from settlement.transitions import Change, move, stay
 REBUILT = "order.rebuilt"
 """The fact in an order's history that it was written down again."""
 
-ASSIGNMENTS_MAX = 5_040
-"""How many ways to tell equal rows of one batch apart are tried before a person has to."""
+ASSIGNMENTS_MAX = 20_000
+"""How many ways to tell equal rows of one batch apart are tried before a person has to: minutes, at
+some milliseconds for the root of a full batch."""
 
 _WAY = (
     Status.AWAITING_PAYMENT,
@@ -54,7 +55,9 @@ def assign(
     """The orders of the batch's rows, proven by its root.
 
     Raises :class:`~settlement.errors.InvariantBroken` when no way to place the candidates gives
-    the root: an order is missing, or somebody else signed this batch.
+    the root: an order is missing, or somebody else signed this batch. Equal rows (one wallet, one
+    amount) hold their orders by id, as they were planned: so all are placed at once, whatever
+    their number, unless there are more such orders than rows.
     """
     by_row: dict[tuple[str, int], list[Order]] = defaultdict(list)
     for order in candidates:
@@ -62,28 +65,67 @@ def assign(
             by_row[(order.wallet, order.token.amount_minor)].append(order)
     for ways, placed in enumerate(_placements(paid, by_row)):
         if ways >= ASSIGNMENTS_MAX:
-            break
+            raise InvariantBroken(_too_many(paid, by_row))
         if root_of(placed) == paid.root:
             return Settled(paid, tuple(placed))
     raise InvariantBroken(f"batch {paid.batch_id}: no orders that we know give its root")
 
 
+def _too_many(paid: PaidBatch, by_row: dict[tuple[str, int], list[Order]]) -> str:
+    """Which row it is about, and what a person can do."""
+    rows = Counter(paid.rows)
+    wallet, amount = max(rows, key=lambda row: len(by_row[row]) - rows[row])
+    return (
+        f"batch {paid.batch_id}: {len(by_row[wallet, amount])} orders of {amount} minor units to "
+        f"{wallet} for {rows[wallet, amount]} of its rows; {ASSIGNMENTS_MAX} of their placings "
+        "were tried in vain. Take the orders that surely were not in it out of the way (cancel "
+        "them, or void their intents), then run it again"
+    )
+
+
 def _placements(
     paid: PaidBatch, by_row: dict[tuple[str, int], list[Order]]
 ) -> Iterator[list[Order]]:
-    """Every way to give each row an order of its wallet and amount, the oldest first."""
+    """Every way to give each row an order of its wallet and amount: those that we know to be in
+    the batch and the oldest first, by id as they are planned, then in any other order."""
     places: dict[tuple[str, int], list[int]] = defaultdict(list)
     for index, row in enumerate(paid.rows):
         places[row].append(index)
-    choices = [
-        itertools.permutations(sorted(by_row[row], key=lambda order: order.id), len(indices))
-        for row, indices in places.items()
-    ]
-    for chosen in itertools.product(*choices):
-        placed: dict[int, Order] = {}
-        for indices, orders in zip(places.values(), chosen, strict=True):
-            placed.update(zip(indices, orders, strict=True))
-        yield [placed[index] for index in range(len(paid.rows))]
+    likely = {
+        row: sorted(by_row[row], key=lambda order: (order.batch_id != paid.batch_id, order.id))
+        for row in places
+    }
+    for ways in (_by_id, itertools.permutations):
+        yield from _product(likely, places, ways)
+
+
+Ways = Callable[[Sequence[Order], int], Iterator[tuple[Order, ...]]]
+Row = tuple[str, int]
+
+
+def _product(
+    likely: dict[Row, list[Order]], places: dict[Row, list[int]], ways: Ways
+) -> Iterator[list[Order]]:
+    """Each way of every row beside each of all others; one at a time, since there are very many."""
+
+    def rest(rows: list[Row]) -> Iterator[dict[int, Order]]:
+        if not rows:
+            yield {}
+            return
+        at = places[rows[0]]
+        for chosen in ways(likely[rows[0]], len(at)):
+            for others in rest(rows[1:]):
+                yield {**others, **dict(zip(at, chosen, strict=True))}
+
+    only = {at[0]: likely[row][0] for row, at in places.items() if len(likely[row]) == len(at) == 1}
+    for placed in rest([row for row, at in places.items() if at[0] not in only]):
+        whole = {**only, **placed}
+        yield [whole[index] for index in range(len(whole))]
+
+
+def _by_id(orders: Sequence[Order], count: int) -> Iterator[tuple[Order, ...]]:
+    for chosen in itertools.combinations(orders, count):
+        yield tuple(sorted(chosen, key=lambda order: order.id))
 
 
 def is_consistent(order: Order, was_paid: bool) -> bool:

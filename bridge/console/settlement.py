@@ -165,7 +165,8 @@ async def rebuild(network: str, since: datetime | None, yes: bool) -> None:
             chain = ports.chains[network]
             assert isinstance(chain, EvmChain)  # the only family so far; others bring a history
             rows, fiat = Rebuilding(desk.store.pool), desk.settings.currencies
-            report = await Rebuild(ports, rows, chain.history, network, fiat).run(start)
+            keys = desk.settings.facts_keys
+            report = await Rebuild(ports, rows, chain.history, network, fiat, keys).run(start)
     _tell(network, report)
 
 

@@ -57,9 +57,18 @@ _EXPAND_CHARGE: Final = {"expand": ["latest_charge"]}
 
 
 class StripePayments:
-    """``settlement.ports.payment`` on one Stripe account."""
+    """``settlement.ports.payment`` on one Stripe account. ``facts_key`` signs what an intent's
+    metadata says of its order."""
 
-    def __init__(self, api_key: str, *, api_base: str | None = None, timeout_s: int = 20) -> None:
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        api_base: str | None = None,
+        timeout_s: int = 20,
+        facts_key: str | None = None,
+    ) -> None:
+        self._facts_key = facts_key
         self._client = stripe.StripeClient(
             api_key,
             base_addresses={"api": api_base} if api_base else {},
@@ -73,7 +82,7 @@ class StripePayments:
             "currency": order.gross.asset.code.lower(),
             "capture_method": "manual",
             "payment_method_types": ["card"],
-            "metadata": order_facts(order),
+            "metadata": order_facts(order, self._facts_key),
         }
         options: Any = {"idempotency_key": payment_key(order.id, "intent")}
         return _intent(await _answer(self._client.v1.payment_intents.create_async(params, options)))

@@ -21,7 +21,12 @@ async def bind(
     orders: Sequence[Order],
     kind: BatchKind = BatchKind.PAYOUT,
 ) -> Lane:
-    """Plan the batch that pays ``orders``; returns the lane as it then is."""
+    """Plan the batch that pays ``orders``; returns the lane as it then is.
+
+    By id, so that orders to one wallet and of one amount can be told apart by the root alone when
+    all else is lost.
+    """
+    orders = sorted(orders, key=lambda order: order.id)
     now = ports.clock.now()
     batch_id = await ports.store.new_batch_id()
     batch = Batch(

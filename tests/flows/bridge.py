@@ -51,6 +51,7 @@ SECRET_KEY = "tg_sk_test_flows000000000000000000"
 FRONTEND_KEY = "tg_pk_test_flows000000000000000000"
 WEBHOOK_SECRET = "whsec_flows0000000000000000000000"
 STRIPE_KEY = "sk_test_flows"
+FACTS_KEY = "what signs the facts in these flows"
 LIMITS = {"USD": Limits(500, 200_000, 500_000)}
 STOCK = 10_000 * 10**6
 SANCTIONED = "0x00000000000000000000000000000000000bad01"
@@ -271,7 +272,7 @@ async def open_bridge(
     gas = StaticGas({"local": NETWORK})
     ports = Ports(
         store=store,
-        payment=StripePayments(STRIPE_KEY, api_base=emulator_url, timeout_s=2),
+        payment=StripePayments(STRIPE_KEY, api_base=emulator_url, timeout_s=2, facts_key=FACTS_KEY),
         screening=ListScreener([lists], queries, queries, clock),
         chains={"local": chain},
         gas=gas,
@@ -307,7 +308,7 @@ async def open_bridge(
         base_url="http://tidegate",
         headers={"Authorization": f"Bearer {SECRET_KEY}"},
     )
-    emulator = httpx.AsyncClient(base_url=emulator_url, trust_env=False)
+    emulator = httpx.AsyncClient(base_url=emulator_url, trust_env=False, verify=False)
     shop = stripe.StripeClient(
         STRIPE_KEY,
         base_addresses={"api": emulator_url},

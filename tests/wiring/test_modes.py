@@ -1,12 +1,21 @@
 """Test and live never meet: keys, chains and lists of the wrong kind stop the start."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bridge.bootstrap import list_paths, open_payments, open_ports, open_services
+from bridge.bootstrap import (
+    DEMO_FEE_CAP_WEI,
+    fee_caps,
+    list_paths,
+    open_payments,
+    open_ports,
+    open_services,
+)
 from bridge.settings import SettingsError, load
 from chain.deployment import Deployment, save_deployment
+from chain.networks.local import NETWORK
 
 
 @pytest.mark.parametrize(
@@ -54,3 +63,21 @@ async def test_live_mode_refuses_a_chain_that_exists_on_this_machine_only(
     with pytest.raises(SettingsError, match="local chain"):
         async with opener(load(environment)):
             raise AssertionError("it opened")
+
+
+def test_live_mode_refuses_a_network_without_a_fee_cap():
+    """Nobody has said how much may be bid there: a spike could empty the lane in one block."""
+    networks = {name: replace(NETWORK, name=name, local=False) for name in ("ethereum", "base")}
+    live = {"TIDEGATE_MODE": "live", "TIDEGATE_FEE_CAPS": "ethereum=200gwei"}
+    with pytest.raises(SettingsError, match=r"TIDEGATE_FEE_CAPS.* base=200gwei"):
+        fee_caps(load(live), networks)
+    assert fee_caps(load({"TIDEGATE_FEE_CAPS": "ethereum=200gwei"}), networks) == {
+        "ethereum": 200 * 10**9
+    }
+
+
+def test_a_local_chain_has_a_cap_of_its_own():
+    """A demo needs no setting, and one that was made counts."""
+    local = {"local": NETWORK}
+    assert fee_caps(load({}), local) == {"local": DEMO_FEE_CAP_WEI}
+    assert fee_caps(load({"TIDEGATE_FEE_CAPS": "local=2gwei"}), local) == {"local": 2 * 10**9}

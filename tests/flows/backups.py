@@ -1,0 +1,121 @@
+"""A deployment whose database is copied and put back, and what is done to it in between."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from bridge.rebuild import Rebuild, Report
+from bridge.storage import postgres
+from bridge.storage.rebuilding import Rebuilding
+from settlement.ledger.accounts import Account
+from settlement.money import Asset
+from settlement.order import Status
+from settlement.stages import capture, charge, screen
+from tests.flows.bridge import FACTS_KEY, Bridge
+from tests.support.postgres import execute
+
+USD = Asset("USD", 2)
+
+
+class Backups:
+    """Copies of one database, and a deployment on whichever is said to be the real one."""
+
+    def __init__(
+        self, server: postgres.Server, dsn: str, open_on: Callable[..., Awaitable[Bridge]]
+    ):
+        self._server = server
+        self._dsn = dsn
+        self._open_on = open_on
+        self._copy = ""
+        self.bridge: Bridge | None = None
+        self.began_at = datetime.now(UTC)
+
+    async def begin(self) -> Bridge:
+        self.bridge = await self._open_on(self._dsn, True)
+        return self.bridge
+
+    async def backup(self) -> Bridge:
+        """Stop everything, copy the database, and go on with it."""
+        self._copy = f"backup_{uuid.uuid4().hex[:12]}"
+        await self.close()
+        source = self._dsn.rpartition("/")[2]
+        await execute(self._server.dsn, f"CREATE DATABASE {self._copy} TEMPLATE {source}")
+        self.bridge = await self._open_on(self._dsn, False)
+        return self.bridge
+
+    async def backup_of_a_shop(self) -> Bridge:
+        """One that has sold something before."""
+        await completed(await self.begin())
+        return await self.backup()
+
+    async def restore(self) -> Bridge:
+        await self.close()
+        self.bridge = await self._open_on(self._server.dsn_for(self._copy), False)
+        return self.bridge
+
+    async def close(self) -> None:
+        if self.bridge is not None:
+            for close in self.bridge.closing:
+                await close()
+        self.bridge = None
+
+    @property
+    def now(self) -> Bridge:
+        assert self.bridge is not None
+        return self.bridge
+
+
+async def captured(bridge: Bridge, wallet: str | None = None) -> str:
+    """A paid, screened and captured order that no batch holds yet."""
+    order_id = await bridge.place(wallet=wallet)
+    await bridge.pay(order_id)
+    await bridge.tick_until(order_id, Status.CAPTURED, charge.tick, screen.tick, capture.tick)
+    return order_id
+
+
+async def completed(bridge: Bridge, wallet: str | None = None) -> str:
+    order_id = await captured(bridge, wallet)
+    await bridge.reach(order_id, Status.COMPLETED)
+    return order_id
+
+
+async def rebuilt(
+    backups: Backups, since: datetime | None = None, keys: tuple[str, ...] = (FACTS_KEY,)
+) -> Report:
+    """Run the command's work while the chain goes on mining."""
+    bridge = backups.now
+    rows, history = Rebuilding(bridge.store.pool), bridge.chain.history
+    rebuild = Rebuild(bridge.ports, rows, history, "local", [USD], keys)
+    work = asyncio.ensure_future(rebuild.run(since or backups.began_at))
+    while not work.done():
+        bridge.world.rpc("evm_mine")
+        await asyncio.wait({work}, timeout=0.2)
+    return work.result()
+
+
+async def taken_for_something_else(bridge: Bridge) -> str:
+    """The same Stripe account has other customers, too; returns the payment's intent."""
+    paid = await bridge.stripe.v1.payment_intents.create_async(
+        {
+            "amount": 700,
+            "currency": "usd",
+            "payment_method": "pm_card_visa",
+            "payment_method_types": ["card"],
+            "confirm": True,
+        }
+    )
+    assert paid.status == "succeeded"
+    return str(paid.id)
+
+
+async def coins_beyond_the_books(bridge: Bridge) -> int:
+    """What the lane holds and the books do not know, in wei: the coins that it began with."""
+    native = bridge.chain.native
+    held = await bridge.chain.balance(native, bridge.world.settler.address)
+    return held - await bridge.store.totals(Account.HOT_WALLET, native)
+
+
+async def refund_at_the_provider(bridge: Bridge, order_id: str) -> None:
+    intent_id = str((await bridge.order(order_id)).payment_intent_id)
+    await bridge.stripe.v1.refunds.create_async({"payment_intent": intent_id})
