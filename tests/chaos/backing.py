@@ -89,7 +89,7 @@ class Chain:
         )
         self._chain: LocalChain = start_anvil(folder, options=options)
         self.url = self._chain.url
-        self._http = httpx.AsyncClient(base_url=self.url, timeout=30, trust_env=False)
+        self._http = httpx.AsyncClient(base_url=self.url, timeout=30, trust_env=False, verify=False)
         self._one_at_a_time = asyncio.Lock()
         self.dropped = 0
         self.included_again = 0

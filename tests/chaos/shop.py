@@ -37,7 +37,7 @@ class Shop:
             trust_env=False,
         )
         self.stripe = world.stripe_client(system.emulator.url).v1
-        self.web = httpx.AsyncClient(timeout=30, trust_env=False)
+        self.web = httpx.AsyncClient(timeout=30, trust_env=False, verify=False)
 
     async def close(self) -> None:
         await self._http.aclose()
