@@ -14,7 +14,7 @@ from chain.gas.features import Array
 from chain.gas.forest import Forest
 
 SHIPPED = Path(__file__).parent / "artifacts" / "gas_policy.json"
-FORMAT = "tidegate-gas-2"
+FORMAT = "tidegate-gas-3"
 
 
 class BadArtifact(ValueError):
@@ -44,7 +44,9 @@ class Model:
     """All learned numbers. ``horizon`` is the largest number of remaining blocks it tells apart.
 
     ``grid``: remaining blocks that have trees of their own; between them the log is linear in the
-    log of the blocks. ``learned_share`` and ``percentiles`` have shape ``(horizon,)``.
+    log of the blocks. ``hinge_directions``: shape ``(linear columns, hinges)``, see
+    :class:`chain.gas.policy.Correction`. ``learned_share`` and ``percentiles`` have
+    shape ``(horizon,)``.
     """
 
     grid: tuple[int, ...]
@@ -52,6 +54,8 @@ class Model:
     linear_columns: NDArray[np.int64]
     linear_mean: Array
     linear_scale: Array
+    hinge_directions: Array
+    hinge_offsets: Array
     corrected_blocks: int
     half_life_blocks: float
     ridge: float
@@ -111,6 +115,8 @@ def build(content: dict[str, Any]) -> Model:
             linear_columns=np.array([features.NAMES.index(name) for name in linear["names"]]),
             linear_mean=np.array(linear["mean"]),
             linear_scale=np.array(linear["scale"]),
+            hinge_directions=np.array(linear["hinge_directions"]),
+            hinge_offsets=np.array(linear["hinge_offsets"]),
             corrected_blocks=linear["corrected_blocks"],
             half_life_blocks=linear["half_life_blocks"],
             ridge=linear["ridge"],

@@ -3,8 +3,9 @@
 Three opinions about one question, each as the log of (reservation fee / fee at hand):
 
 - a *prior* of boosted trees over scale-free features, taught offline what waiting costs;
-- a *correction*, a ridge regression that this chain's own recent blocks teach it while it runs
-  (fitted value iteration: each block tells what the answer one block earlier should have been);
+- a *correction*, a ridge regression over the features and random hinges of them (Rahimi and Recht,
+  2008) that this chain's own recent blocks teach it while it runs (fitted value iteration: each
+  block tells what the answer one block earlier should have been);
 - a *threshold*, a low percentile of the trailing fees that rises towards the deadline.
 
 Short deadlines follow the first two, long ones the third. More time never raises the answer.
@@ -44,7 +45,7 @@ class Correction:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        width = len(model.linear_columns) + 2
+        width = len(model.linear_columns) + len(model.hinge_offsets) + 2
         self._gram: Array = np.zeros((width, width))
         self._moment: Array = np.zeros((width, model.corrected_blocks))
         self._weights: Array = np.zeros((width, model.corrected_blocks))
@@ -59,7 +60,9 @@ class Correction:
         model = self._model
         span = model.corrected_blocks
         scaled = (row[model.linear_columns] - model.linear_mean) / model.linear_scale
-        inputs = np.concatenate([[1.0, prior[0] * 20], np.clip(scaled, -3, 3)])
+        scaled = np.clip(scaled, -3, 3)
+        hinges = np.maximum(scaled @ model.hinge_directions + model.hinge_offsets, 0) - 0.5
+        inputs = np.concatenate([[1.0, prior[0] * 20], scaled, hinges])
         answer = prior.copy()
         answer[:span] += inputs @ self._weights
         if self._before is not None:

@@ -47,15 +47,16 @@ LINEAR = (
 )
 """What the regressions that learn while they run look at."""
 
-BLEND = {"half_blocks": 25.0, "power": 4.0, "percentile_blocks": 2.0}
+BLEND = {"half_blocks": 40.0, "power": 4.0, "percentile_blocks": 2.0}
 CORRECTION = {
     "corrected_blocks": 60,
     "half_life_blocks": 2000.0,
-    "ridge": 30.0,
+    "ridge": 100.0,
     "solve_every_blocks": 8,
 }
+HINGES = 100
 FORECAST = {
-    "location_share": [1.0, 1.0, 1.0, 0.8, 0.7, 0.4, 0.2, 0.1, 0.0],
+    "location_share": [1.0, 1.0, 1.0, 0.6, 0.4, 0.2, 0.1, 0.0, 0.0],
     "ridge": [100.0, 100.0, 300.0, 1000.0, 3000.0, 1e4, 1e5, 1e6, 1e6],
     "trust_after": [20.0, 10.0, 10.0, 10.0, 10.0, 8.0, 6.0, 4.0, 3.0],
     "stretch_rate": 0.01,
@@ -181,6 +182,17 @@ def _quantiles(values: Array, weight: Array) -> list[float]:
     return [round(float(values[order][np.searchsorted(share, level)]), 4) for level in LEVELS]
 
 
+def hinges() -> dict[str, list[Any]]:
+    """Random directions and offsets, the same in every file."""
+    random = np.random.default_rng(_BOOSTING["seed"])
+    directions = random.normal(0, 1, (len(LINEAR), HINGES)) / np.sqrt(len(LINEAR))
+    offsets = random.uniform(-1, 1, HINGES)
+    return {
+        "hinge_directions": directions.round(3).tolist(),
+        "hinge_offsets": offsets.round(3).tolist(),
+    }
+
+
 def content(windows: Sequence[BlockWindow], hashes: dict[str, str]) -> dict[str, Any]:
     """The artifact: what was learned, from which files, and the few numbers set by hand."""
     matrices = np.vstack(
@@ -199,6 +211,7 @@ def content(windows: Sequence[BlockWindow], hashes: dict[str, str]) -> dict[str,
             "names": list(LINEAR),
             "mean": [round(float(x), 6) for x in matrices[:, columns].mean(axis=0)],
             "scale": [round(float(x), 6) for x in matrices[:, columns].std(axis=0)],
+            **hinges(),
             **CORRECTION,
         },
         "trees": stopping_models(windows),
