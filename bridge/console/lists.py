@@ -28,7 +28,7 @@ def lists() -> None:
 
 @lists.command("import")
 @click.argument("name")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @_accept
 @runs
 async def import_list(name: str, file: Path, accept_shrinking: bool) -> None:
