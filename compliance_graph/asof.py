@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from compliance_graph.boosting import Boosted
-from compliance_graph.features import FeatureGraph, Matrix, describe, selected
+from compliance_graph.features import FeatureGraph, Matrix, matrix, selected
 from compliance_graph.graph import Floats, Ints, TransferGraph, Transfers
 from compliance_graph.metrics import best_threshold, judged, summary
 from compliance_graph.neighbourlabels import folds_of
 from compliance_graph.problem import FOLDS, Source
-from compliance_graph.sequences import DAY_S, NAN
+from compliance_graph.sequences import DAY_S
 
 PEERS_KEPT = 256
 WINDOW_S = 30 * DAY_S
@@ -45,14 +45,13 @@ def _incident(graph: TransferGraph, node: int) -> Ints:
 
 def as_of_matrix(source: Source, rows: Ints, days: int) -> Matrix:
     """Features of the accounts as of ``days`` after each one's first transfer."""
-    graph, first = source.graph.raw, source.graph.table.first_s
+    graph, first = source.graph.raw, source.graph.index.first_s
     found = []
     for node in source.accounts.nodes[rows].tolist():
         small, centre = cut(graph, node, int(first[node]) + days * DAY_S)
-        found.append(describe(FeatureGraph.of(small), centre, raw=source.graph.has_raw))
-    wanted = source.features.names
-    values = [[one.get(name, NAN) for name in wanted] for one in found]
-    return Matrix(tuple(wanted), np.array(values, dtype=np.float64).reshape(len(rows), len(wanted)))
+        one = matrix(FeatureGraph.of(small), [centre], raw=source.graph.has_raw)
+        found.append(one.only(source.features.names).values)
+    return Matrix(source.features.names, np.vstack(found))
 
 
 def as_of_report(source: Source, days: int, seeds: int) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def contemporary_auc(labels: Ints, scores: Floats, first_s: Ints) -> float:
     near = np.abs(first_s[bad][:, None] - first_s[good][None, :]) <= WINDOW_S
     wins = scores[bad][:, None] > scores[good][None, :]
     ties = scores[bad][:, None] == scores[good][None, :]
-    return float((wins + 0.5 * ties)[near].mean()) if near.any() else NAN
+    return float((wins + 0.5 * ties)[near].mean()) if near.any() else float("nan")
 
 
 def contemporary_report(labels: Ints, first_s: Ints, scores: Sequence[Floats]) -> dict[str, float]:

@@ -97,7 +97,7 @@ def _contemporaries(source: Source, runs: Sequence[SeedRuns], on_test: bool) -> 
     if on_test:
         rows = rows[source.accounts.labels[rows] >= 0]
     labels, scores, _ = _stack(source, runs, FINAL, on_test)
-    first = source.graph.table.first_s[source.accounts.nodes[rows]]
+    first = source.graph.index.first_s[source.accounts.nodes[rows]]
     return contemporary_report(labels[0], first, list(scores))
 
 
@@ -138,7 +138,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-amounts", action="store_true")
     parser.add_argument("--test-edges", type=Path)
     parser.add_argument("--test-labels", type=Path)
-    parser.add_argument("--as-of-days", type=int, default=0, help="also judge first days alone")
+    parser.add_argument("--as-of-days", type=int, default=30, help="judge first days alone; 0: no")
     asked = parser.parse_args(argv)
     if (asked.test_edges is None) != (asked.test_labels is None):
         parser.error("--test-edges and --test-labels go together")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from compliance_graph.features import ranked, selected
 from compliance_graph.graph import Floats, Ints
 from compliance_graph.model import EgoNet, HopTensors, Shape, seeded
-from compliance_graph.nodetable import NodeTable
+from compliance_graph.pairs import PairIndex
 from compliance_graph.problem import Task, finite
 from compliance_graph.sampler import OUTGOING, Ego, Hop
 
@@ -33,7 +33,7 @@ class View:
     reference: Floats
 
     @staticmethod
-    def of(table: NodeTable, egos: Sequence[Ego], own: Floats) -> "View":
+    def of(table: PairIndex, egos: Sequence[Ego], own: Floats) -> "View":
         near = np.concatenate([e.centres for e in egos] + [e.hops[0].peers for e in egos])
         values = table.values[near]
         known = np.isfinite(values)
@@ -42,7 +42,7 @@ class View:
         spread = (np.where(known, values - middle, 0.0) ** 2).sum(axis=0) / count
         return View(middle, np.sqrt(spread) + 1e-3, own)
 
-    def nodes(self, table: NodeTable, numbers: Ints) -> Tensor:
+    def nodes(self, table: PairIndex, numbers: Ints) -> Tensor:
         """Scaled columns and whether each is known: (n, 2 * columns)."""
         values = table.values[numbers]
         known = np.isfinite(values)
@@ -66,7 +66,7 @@ class Batch:
     second: HopTensors
 
     @staticmethod
-    def of(view: View, table: NodeTable, egos: Sequence[Ego]) -> "Batch":
+    def of(view: View, table: PairIndex, egos: Sequence[Ego]) -> "Batch":
         ego = Ego.join(egos)
         near, far = ego.hops
         x0, x1, x2 = (view.nodes(table, n) for n in (ego.centres, near.peers, far.peers))
@@ -83,7 +83,7 @@ class TrainedNet:
     view: View
     net: EgoNet
 
-    def logits(self, table: NodeTable, egos: Sequence[Ego], own: Floats) -> Floats:
+    def logits(self, table: PairIndex, egos: Sequence[Ego], own: Floats) -> Floats:
         found = []
         with torch.no_grad():
             self.net.eval()
@@ -96,7 +96,7 @@ class TrainedNet:
 
 
 def fit_net(
-    table: NodeTable, egos: Sequence[Ego], own: Floats, labels: Ints, seed: int
+    table: PairIndex, egos: Sequence[Ego], own: Floats, labels: Ints, seed: int
 ) -> TrainedNet:
     """Adam with a one-cycle rate for a fixed number of epochs: nothing is tuned on held rows."""
     seeded(seed)
@@ -129,7 +129,7 @@ def graph_net(task: Task) -> list[Floats]:
     """The judge called ``net``: the neighbourhood, own features and cross-fitted labels."""
     source = task.source
     features = source.features.only(selected(source.features.names, own_only=True)).values
-    table, egos = source.graph.table, source.egos
+    table, egos = source.graph.index, source.egos
     own = np.hstack((features[task.fit], task.known))
     trained = fit_net(table, [egos[i] for i in task.fit], own, task.labels, task.seed)
     return [

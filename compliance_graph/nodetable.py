@@ -1,16 +1,18 @@
-"""A few numbers for every node of the graph, computed for all of them in one sweep.
+"""A few numbers for every node of the graph: an account is judged by the company it keeps.
 
-An account is judged by the company it keeps. Its neighbours' statistics come from this table, and
-their neighbours' from sums over it, so that a score gathers rows instead of walking the graph.
-Everything refers to pairs (one row per ordered pair of accounts).
+Its neighbours' statistics come from this table, and their neighbours' from sums over it
+(:class:`SecondHop`, for research alone), so that a score gathers rows instead of walking the
+graph. Everything refers to pairs (one row per ordered pair of accounts).
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from compliance_graph.graph import Floats, Ints, TransferGraph
-from compliance_graph.sequences import log_seconds
+from compliance_graph.kernels import inner, log_second
 
 SHAPE_COLUMNS = ("in", "out", "count_in", "count_out", "in_share", "repeat")
 TIME_COLUMNS = ("span", "gap", "in_span", "out_span", "turn", "in_centre", "out_centre")
@@ -22,100 +24,78 @@ COLUMNS = (
     *(f"rel.{c}" for c in REL_COLUMNS),
     *(f"amt.{c}" for c in AMT_COLUMNS),
 )
+PLAIN_COLUMNS = len(SHAPE_COLUMNS) + len(TIME_COLUMNS)
+"""The first so many columns need no amounts."""
+
+
+@inner
+def node_into(
+    c_in: Any, a_in: Any, t_in: Any, c_out: Any, a_out: Any, t_out: Any,
+    values: Any, first_s: Any, last_s: Any, node: int,
+) -> None:  # fmt: skip
+    """Fill the node's row; each side's columns are ordered by time. NaN where nothing is known."""
+    row = values[node]
+    row[:] = np.nan
+    n_in, n_out = len(t_in), len(t_out)
+    both = n_in + n_out
+    first, last = 0, 0
+    if n_in and n_out:
+        first, last = min(t_in[0], t_out[0]), max(t_in[-1], t_out[-1])
+        row[10] = log_second(t_out[0] - t_in[0])
+    elif both:
+        times = t_in if n_in else t_out
+        first, last = times[0], times[-1]
+    first_s[node], last_s[node] = first, last
+    repeats = (c_in > 1).sum() + (c_out > 1).sum()
+    row[0], row[1] = math.log1p(n_in), math.log1p(n_out)
+    row[2], row[3] = math.log1p(c_in.sum()), math.log1p(c_out.sum())
+    if both:
+        row[4] = n_in / both
+        row[5] = repeats / both
+    if both > 1:
+        row[6] = log_second(last - first)
+        row[7] = log_second((last - first) / (both - 1))
+    if n_in > 1:
+        row[8] = log_second(t_in[-1] - t_in[0])
+    if n_out > 1:
+        row[9] = log_second(t_out[-1] - t_out[0])
+    if last > first and n_in:
+        row[11] = (t_in - first).sum() / n_in / (last - first)
+    if last > first and n_out:
+        row[12] = (t_out - first).sum() / n_out / (last - first)
+    into, gone = a_in.sum(), a_out.sum()
+    if into + gone > 0:
+        row[13] = (into - gone) / (into + gone)
+    row[14], row[15] = math.log1p(into), math.log1p(gone)
+    if n_in:
+        row[16] = math.log1p(into / n_in)
+    if n_out:
+        row[17] = math.log1p(gone / n_out)
 
 
 @dataclass(frozen=True, slots=True)
-class NodeTable:
-    """``values`` (n_nodes, len(COLUMNS)), NaN where a node has nothing to say.
+class SecondHop:
+    """``in_sums``, ``out_sums`` (n_nodes, len(COLUMNS)) add the rows of a node's senders and
+    receivers; ``in_known``, ``out_known`` count how many of those were no NaN."""
 
-    ``first_s`` and ``last_s`` (n_nodes,) are absolute and never a feature by themselves.
-    ``in_sums``, ``out_sums`` (n_nodes, len(COLUMNS)) add the rows of a node's senders and
-    receivers; ``in_known``, ``out_known`` count how many of those were no NaN.
-    """
-
-    values: Floats
-    first_s: Ints
-    last_s: Ints
     in_sums: Floats
     out_sums: Floats
     in_known: Floats
     out_known: Floats
 
     @staticmethod
-    def of(pairs: TransferGraph) -> "NodeTable":
-        values, first, last = _values(pairs)
-        rows, n = pairs.rows, pairs.n_nodes
+    def of(pairs: TransferGraph, values: Floats) -> "SecondHop":
+        rows, n, width = pairs.rows, pairs.n_nodes, len(COLUMNS)
         known = np.isfinite(values).astype(np.float64)
-        filled = np.where(known > 0, values, 0.0)
+        kept = np.where(known > 0, values, 0.0)
 
         def summed(of: Floats, to: Ints, ends: Ints) -> Floats:
             columns = [np.bincount(to, weights=of[ends, c], minlength=n) for c in range(width)]
             return np.stack(columns, 1).astype(np.float64)
 
-        width = values.shape[1]
-        return NodeTable(
-            values,
-            first,
-            last,
-            summed(filled, rows.dst, rows.src),
-            summed(filled, rows.src, rows.dst),
+        return SecondHop(
+            summed(kept, rows.dst, rows.src),
+            summed(kept, rows.src, rows.dst),
             summed(known, rows.dst, rows.src),
             summed(known, rows.src, rows.dst),
         )
-
-
-def _values(pairs: TransferGraph) -> tuple[Floats, Ints, Ints]:
-    rows, n = pairs.rows, pairs.n_nodes
-    times = rows.time_s.astype(np.float64)
-    sides = {}
-    for side, ends in (("in", rows.dst), ("out", rows.src)):
-        degree = np.bincount(ends, minlength=n).astype(np.float64)
-        first, last = np.full(n, np.inf), np.full(n, -np.inf)
-        np.minimum.at(first, ends, times)
-        np.maximum.at(last, ends, times)
-        sides[side] = {
-            "n": degree,
-            "count": np.bincount(ends, weights=rows.count, minlength=n),
-            "sum": np.bincount(ends, weights=rows.amount, minlength=n),
-            "repeat": np.bincount(ends, weights=rows.count > 1, minlength=n),
-            "first": first,
-            "last": last,
-        }
-    a, b = sides["in"], sides["out"]
-    first = np.minimum(a["first"], b["first"])
-    last = np.maximum(a["last"], b["last"])
-    lonely = ~np.isfinite(first)
-    first, last = np.where(lonely, 0, first), np.where(lonely, 0, last)
-    both = a["n"] + b["n"]
-    for s, ends in ((a, rows.dst), (b, rows.src)):
-        sum_of_ages = np.bincount(ends, weights=times - first[ends], minlength=n).astype(float)
-        s["centre"] = _ratio(_ratio(sum_of_ages, s["n"]), last - first)
-    with np.errstate(invalid="ignore"):
-        turn = b["first"] - a["first"]
-        columns = [
-            np.log1p(a["n"]),
-            np.log1p(b["n"]),
-            np.log1p(a["count"]),
-            np.log1p(b["count"]),
-            _ratio(a["n"], both),
-            _ratio(a["repeat"] + b["repeat"], both),
-            log_seconds(np.where(both > 1, last - first, np.nan)),
-            log_seconds(_ratio(last - first, both - 1)),
-            log_seconds(np.where(a["n"] > 1, a["last"] - a["first"], np.nan)),
-            log_seconds(np.where(b["n"] > 1, b["last"] - b["first"], np.nan)),
-            log_seconds(np.where(np.isfinite(turn), turn, np.nan)),
-            a["centre"],
-            b["centre"],
-            _ratio(a["sum"] - b["sum"], a["sum"] + b["sum"]),
-            np.log1p(a["sum"]),
-            np.log1p(b["sum"]),
-            np.log1p(_ratio(a["sum"], a["n"])),
-            np.log1p(_ratio(b["sum"], b["n"])),
-        ]
-    return np.stack(columns, 1), first.astype(np.int64), last.astype(np.int64)
-
-
-def _ratio(over: Floats, under: Floats) -> Floats:
-    """NaN where nothing is divided by nothing."""
-    out: Floats = np.where(under > 0, over / np.where(under > 0, under, 1.0), np.nan)
-    return out

@@ -108,13 +108,13 @@ def read_source(edges: Path, labels: Path, amounts: bool, raw: bool | None = Non
         _varying(features),
         Spreader.of(sight.pairs),
         named.graph,
-        [sample(sight.pairs, sight.table, node) for node in nodes],
+        [sample(sight.index, node) for node in nodes],
     )
 
 
 def _accounts(rows: Sequence[LabelRow], nodes: Sequence[int], sight: FeatureGraph) -> Accounts:
     seen = [
-        int(sight.table.first_s[node]) if row.first_seen_s is None else row.first_seen_s
+        int(sight.index.first_s[node]) if row.first_seen_s is None else row.first_seen_s
         for row, node in zip(rows, nodes, strict=True)
     ]
     return Accounts(

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from compliance_graph.nodetable import NodeTable
+from compliance_graph.pairs import PairIndex
 from compliance_graph.sampler import FAN_OUT, INCOMING, OUTGOING, Ego, sample
 from tests.compliance_graph.made import START_S, hub_graph, nasty_graph, random_graph, shifted
 
 
 def ego_of(graph, node):
-    pairs = graph.pairs()
-    return sample(pairs, NodeTable.of(pairs), node)
+    return sample(PairIndex.of(graph.pairs()), node)
 
 
 def test_an_account_without_transfers_is_an_ego_of_one():
