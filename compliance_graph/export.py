@@ -1,15 +1,10 @@
 """Writes a trained judge as files that serve without the libraries it was trained with.
 
-Boosted forests become one ONNX tree ensemble and, beside it, plain JSON: the JSON is what
-explanations walk and what a reader can check by hand; both give the same margins. The graph
-network becomes ONNX with its weights inside the file. Every file is named in a manifest with its
-hash, so that a verdict can name the exact model that gave it.
+Boosted forests become one ONNX graph of tree ensembles and, beside it, flat arrays with the covers
+of all nodes, which is what explanations walk; both give the same margins.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from compliance_graph.boosting import Boosted
+from compliance_graph.forest import Forest
 
 OPSET = 17
 ML_OPSET = 3
@@ -28,9 +24,9 @@ Tree = list[dict[str, Any]]
 def trees_of(model: Boosted) -> list[list[Tree]]:
     """Each forest's trees as flat lists of nodes.
 
-    An inner node is ``{"feature", "threshold", "left", "right", "default_left", "value"}``, going
+    An inner node is ``{"feature", "threshold", "left", "right", "default_left", "cover"}``, going
     left when the feature is at most the threshold, or unknown and ``default_left``; a leaf has
-    ``value`` alone. ``value`` of an inner node is what the tree would say there.
+    ``value`` and ``cover``, which counts the training accounts that came by.
     """
     forests = []
     for forest in model.forests:
@@ -45,7 +41,7 @@ def _flat(root: Mapping[str, Any]) -> Tree:
     def visit(node: Mapping[str, Any]) -> int:
         at = len(nodes)
         if "leaf_value" in node:
-            nodes.append({"value": node["leaf_value"]})
+            nodes.append({"value": node["leaf_value"], "cover": node["leaf_count"]})
             return at
         if node["decision_type"] != "<=" or node["missing_type"] not in ("NaN", "None"):
             raise ValueError(f"no such split is known here: {node['decision_type']}")
@@ -56,8 +52,8 @@ def _flat(root: Mapping[str, Any]) -> Tree:
             "threshold": node["threshold"],
             "left": left,
             "right": right,
-            MISSING_GOES_LEFT: bool(node["default_left"]) or node["missing_type"] == "None",
-            "value": node["internal_value"],
+            MISSING_GOES_LEFT: _missing_goes_left(node),
+            "cover": node["internal_count"],
         }
         return at
 
@@ -65,18 +61,11 @@ def _flat(root: Mapping[str, Any]) -> Tree:
     return nodes
 
 
-def margin(forests: Sequence[Sequence[Sequence[Mapping[str, Any]]]], row: Sequence[float]) -> float:
-    """The forests' mean margin for one account, walked in plain Python."""
-    return float(np.mean([sum(_leaf(tree, row) for tree in forest) for forest in forests]))
-
-
-def _leaf(tree: Sequence[Mapping[str, Any]], row: Sequence[float]) -> float:
-    node = tree[0]
-    while "feature" in node:
-        value = row[node["feature"]]
-        left = node[MISSING_GOES_LEFT] if value != value else value <= node["threshold"]
-        node = tree[node["left" if left else "right"]]
-    return float(node["value"])
+def _missing_goes_left(node: Mapping[str, Any]) -> bool:
+    """A split that knew no gaps in training takes an unknown value for zero."""
+    if node["missing_type"] == "None":
+        return bool(node["threshold"] >= 0.0)
+    return bool(node["default_left"])
 
 
 def below(threshold: float) -> float:
@@ -88,15 +77,29 @@ def below(threshold: float) -> float:
     return float(single)
 
 
-def onnx_trees(model: Boosted, n_features: int) -> onnx.ModelProto:
-    """Input ``features`` (n, n_features) float; output ``margin`` (n, 1) float."""
+def onnx_forests(models: Mapping[str, tuple[Boosted, int]]) -> onnx.ModelProto:
+    """For each name an input (n, n_features) and an output ``<name>_margin`` (n, 1), singles."""
+    nodes, inputs, outputs = [], [], []
+    for name, (model, n_features) in models.items():
+        nodes.append(_ensemble(model, name))
+        inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, n_features]))
+        margin = f"{name}_margin"
+        outputs.append(helper.make_tensor_value_info(margin, TensorProto.FLOAT, [None, 1]))
+    graph = helper.make_graph(nodes, "screening", inputs, outputs)
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+    built = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    onnx.checker.check_model(built)
+    return built
+
+
+def _ensemble(model: Boosted, name: str) -> onnx.NodeProto:
     kept: dict[str, Any] = {}
     forests = trees_of(model)
     share = 1.0 / len(forests)
     for number, tree in enumerate(tree for forest in forests for tree in forest):
         for at, node in enumerate(tree):
             inner = "feature" in node
-            for name, value in (
+            for key, value in (
                 ("nodes_treeids", number),
                 ("nodes_nodeids", at),
                 ("nodes_featureids", node.get("feature", 0)),
@@ -106,45 +109,41 @@ def onnx_trees(model: Boosted, n_features: int) -> onnx.ModelProto:
                 ("nodes_falsenodeids", node.get("right", 0)),
                 ("nodes_missing_value_tracks_true", int(node.get(MISSING_GOES_LEFT, False))),
             ):
-                kept.setdefault(name, []).append(value)
+                kept.setdefault(key, []).append(value)
             if not inner:
-                for name, value in (
+                for key, value in (
                     ("target_treeids", number),
                     ("target_nodeids", at),
                     ("target_ids", 0),
                     ("target_weights", node["value"] * share),
                 ):
-                    kept.setdefault(name, []).append(value)
-    ensemble = helper.make_node(
-        "TreeEnsembleRegressor", ["features"], ["margin"], domain="ai.onnx.ml",
+                    kept.setdefault(key, []).append(value)
+    return helper.make_node(
+        "TreeEnsembleRegressor", [name], [f"{name}_margin"], domain="ai.onnx.ml",
         n_targets=1, aggregate_function="SUM", post_transform="NONE", **kept,
     )  # fmt: skip
-    graph = helper.make_graph(
-        [ensemble],
-        "screening",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, n_features])],
-        [helper.make_tensor_value_info("margin", TensorProto.FLOAT, [None, 1])],
-    )
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-    built = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    onnx.checker.check_model(built)
-    return built
 
 
-def write_artifact(
-    folder: Path, model: Boosted, names: Sequence[str], about: Mapping[str, Any]
-) -> dict[str, Any]:
-    """``screening.onnx``, ``screening.trees.json`` and ``manifest.json``; returns the manifest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "screening.onnx").write_bytes(onnx_trees(model, len(names)).SerializeToString())
-    trees = {"features": list(names), "forests": trees_of(model)}
-    (folder / "screening.trees.json").write_text(json.dumps(trees, separators=(",", ":")))
-    manifest = dict(about) | {
-        "features": list(names),
-        "sha256": {
-            name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            for name in ("screening.onnx", "screening.trees.json")
-        },
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    return manifest
+def forest_of(model: Boosted) -> Forest:
+    """The same trees as flat arrays, with the covers that explanations need."""
+    forests = trees_of(model)
+    share = 1.0 / len(forests)
+    rows: list[tuple[Any, ...]] = []
+    for tree in (tree for forest in forests for tree in forest):
+        base, parents = len(rows), dict.fromkeys(range(len(tree)), -1)
+        for at, node in enumerate(tree):
+            inner = "feature" in node
+            if inner:
+                parents[node["left"]] = parents[node["right"]] = base + at
+            rows.append((
+                node.get("feature", -1),
+                below(node["threshold"]) if inner else 0.0,
+                base + node["left"] if inner else -1,
+                parents[at],
+                node.get(MISSING_GOES_LEFT, False),
+                node.get("value", 0.0) * share,
+                node["cover"],
+            ))  # fmt: skip
+    kinds = (np.int16, np.float32, np.int32, np.int32, np.bool_, np.float64, np.int32)
+    columns = zip(*rows, strict=True)
+    return Forest(*(np.array(c, dtype=k) for c, k in zip(columns, kinds, strict=True)))

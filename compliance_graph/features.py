@@ -10,12 +10,13 @@ that publish single transfers, the same own features over these (:func:`matrix`)
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from compliance_graph.amounts import amounts_into
 from compliance_graph.graph import Floats, TransferGraph
-from compliance_graph.kernels import thinned
+from compliance_graph.kernels import compiled, inner, thinned
 from compliance_graph.nodetable import COLUMNS, SecondHop
 from compliance_graph.pairs import PairIndex
 from compliance_graph.sequences import ROWS_MAX, own_names, own_values, rhythm_into, rhythm_names
@@ -27,6 +28,7 @@ from compliance_graph.surroundings import (
 )
 
 _RHYTHM, _OWN = len(rhythm_names("own")), len(own_names("own"))
+GRID = 65
 SERVED_NAMES = (*own_names("own"), *motif_names(), *peer_names("peer.in"), *peer_names("peer.out"))
 _HOP2_WAYS = ("in_in", "in_out", "out_in", "out_out")
 _HOP2_NAMES = tuple(
@@ -115,16 +117,49 @@ def matrix(source: FeatureGraph, nodes: Sequence[int], raw: bool | None = None) 
     return Matrix(tuple(names), np.hstack(values)).only(sorted(names))
 
 
-def ranked(values: Floats, reference: Floats) -> Floats:
-    """Each value's rank (0 to 1) among the reference accounts of the same source; NaN stays."""
-    out = np.full(values.shape, np.nan)
+def grid_of(values: Floats) -> Floats:
+    """Each column's quantiles (:data:`GRID`, n_columns): a small stand-in for all accounts."""
+    grid = np.full((GRID, values.shape[1]), np.nan)
     for c in range(values.shape[1]):
-        known = np.sort(reference[np.isfinite(reference[:, c]), c])
+        known = np.sort(values[np.isfinite(values[:, c]), c])
         if len(known):
-            low = np.searchsorted(known, values[:, c], side="left")
-            high = np.searchsorted(known, values[:, c], side="right")
-            out[:, c] = np.where(np.isfinite(values[:, c]), (low + high) / (2 * len(known)), np.nan)
+            grid[:, c] = known[np.linspace(0, len(known) - 1, GRID).round().astype(np.int64)]
+    return grid
+
+
+def ranks_within(values: Floats, grid: Floats) -> Floats:
+    """Each value's rank (0 to 1) among the accounts that the grid stands for; unknown stays NaN."""
+    out = np.full(values.shape, np.nan)
+    ranks_into(np.ascontiguousarray(values, dtype=np.float64), grid, out)
     return out
+
+
+@compiled
+def ranks_into(values: Any, grid: Any, out: Any) -> None:
+    """Halfway between the shares of the grid that are below, and not above, the value."""
+    n = len(grid)
+    for c in range(grid.shape[1]):
+        if grid[0, c] != grid[0, c]:
+            continue
+        for r in range(len(values)):
+            value = values[r, c]
+            if value == value:
+                low = _below(grid, c, value, False)
+                out[r, c] = (low + _below(grid, c, value, True)) / (2 * n)
+
+
+@inner
+def _below(grid: Any, column: int, value: float, or_equal: bool) -> int:
+    """How many of the column's ascending numbers are below the value."""
+    low, high = 0, len(grid)
+    while low < high:
+        middle = (low + high) // 2
+        number = grid[middle, column]
+        if number < value or (or_equal and number == value):
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _hop2(source: FeatureGraph, second: SecondHop, node: int) -> Floats:

@@ -10,9 +10,10 @@ second hop to the first, layer 2 the first to the account in the middle:
 2020, arXiv:2004.05718; separate weights by direction as in Rossi et al. 2023, arXiv:2305.10498).
 The readout also sees the account's own sequence features and the cross-fitted labels around it.
 
-Shapes: ``x0`` (accounts, NODE_COLUMNS), ``x1`` and ``x2`` the same for each hop's far ends;
+Shapes: ``x0`` (accounts, 2 * n_node), the columns of the node table and for each whether it is
+known; ``x1`` and ``x2`` the same for each hop's far ends;
 ``near_k`` (e,) positions one depth nearer, ``outgoing_k`` (e,) 1.0 where near pays far,
-``edge_k`` (e, len(EDGE_COLUMNS)); ``own`` (accounts, n_own). Out: logits (accounts,).
+``edge_k`` (e, n_edge); ``own`` (accounts, n_own). Out: logits (accounts,).
 """
 
 from dataclasses import dataclass
@@ -23,18 +24,14 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.seed import seed_everything
 
-from compliance_graph.nodetable import COLUMNS
-from compliance_graph.sampler import EDGE_COLUMNS
-
-NODE_COLUMNS = 2 * len(COLUMNS)
-"""The node table, and for each of its columns whether it is known."""
-
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Sizes of a network; stored beside its weights."""
 
     n_own: int
+    n_node: int
+    n_edge: int
     hidden: int = 32
     dropout: float = 0.3
     own_dropout: float = 0.5
@@ -43,9 +40,9 @@ class Shape:
 class DirectedConv(MessagePassing):
     """Messages of one direction, gathered as mean, maximum and deviation: (n_near, 3 hidden)."""
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, n_edge: int) -> None:
         super().__init__(aggr=["mean", "max", "std"], flow="source_to_target")
-        self.lift = nn.Linear(hidden + len(EDGE_COLUMNS), hidden)
+        self.lift = nn.Linear(hidden + n_edge, hidden)
 
     def forward(self, far: Tensor, edge_attr: Tensor, near: Tensor, n_near: int) -> Tensor:
         edge_index = torch.stack((torch.arange(far.size(0), device=far.device), near))
@@ -60,10 +57,11 @@ class DirectedConv(MessagePassing):
 class Layer(nn.Module):
     """Both directions, joined with the nearer node's own state."""
 
-    def __init__(self, hidden: int, dropout: float) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.incoming = DirectedConv(hidden)
-        self.outgoing = DirectedConv(hidden)
+        hidden, dropout = shape.hidden, shape.dropout
+        self.incoming = DirectedConv(hidden, shape.n_edge)
+        self.outgoing = DirectedConv(hidden, shape.n_edge)
         self.join = nn.Sequential(
             nn.Linear(7 * hidden, hidden), nn.ReLU(), nn.Dropout(dropout), nn.LayerNorm(hidden)
         )
@@ -92,9 +90,9 @@ class EgoNet(nn.Module):
         super().__init__()
         hidden = shape.hidden
         self.shape = shape
-        self.enter = nn.Sequential(nn.Linear(NODE_COLUMNS, hidden), nn.ReLU())
-        self.first = Layer(hidden, shape.dropout)
-        self.second = Layer(hidden, shape.dropout)
+        self.enter = nn.Sequential(nn.Linear(2 * shape.n_node, hidden), nn.ReLU())
+        self.first = Layer(shape)
+        self.second = Layer(shape)
         self.own = nn.Sequential(
             nn.Dropout(shape.own_dropout), nn.Linear(shape.n_own, 2 * hidden), nn.ReLU()
         )

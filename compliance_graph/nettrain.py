@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compliance_graph.features import ranked, selected
+from compliance_graph.features import grid_of, ranks_within, selected
 from compliance_graph.graph import Floats, Ints
 from compliance_graph.model import EgoNet, HopTensors, Shape, seeded
+from compliance_graph.nodetable import COLUMNS, PLAIN_COLUMNS
 from compliance_graph.pairs import PairIndex
 from compliance_graph.problem import Task, finite
-from compliance_graph.sampler import OUTGOING, Ego, Hop
+from compliance_graph.sampler import EDGE_COLUMNS, OUTGOING, PLAIN_EDGE_COLUMNS, Ego, Hop
 
 EPOCHS = 12
 BATCH = 32
@@ -26,32 +27,40 @@ DECAY = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """``middle``, ``width`` (columns of the node table); ``reference`` (accounts, n_own)."""
+    """``middle``, ``width`` (columns of the node table); ``grid`` (GRID, n_own) quantiles.
+
+    Without ``amounts`` the columns that need them are left out, of nodes and payments.
+    """
 
     middle: Floats
     width: Floats
-    reference: Floats
+    grid: Floats
+    amounts: bool
 
     @staticmethod
-    def of(table: PairIndex, egos: Sequence[Ego], own: Floats) -> "View":
+    def of(table: PairIndex, egos: Sequence[Ego], own: Floats, amounts: bool = True) -> "View":
         near = np.concatenate([e.centres for e in egos] + [e.hops[0].peers for e in egos])
-        values = table.values[near]
+        values = table.values[near, : len(COLUMNS) if amounts else PLAIN_COLUMNS]
         known = np.isfinite(values)
         count = np.maximum(known.sum(axis=0), 1)
         middle = np.where(known, values, 0.0).sum(axis=0) / count
         spread = (np.where(known, values - middle, 0.0) ** 2).sum(axis=0) / count
-        return View(middle, np.sqrt(spread) + 1e-3, own)
+        return View(middle, np.sqrt(spread) + 1e-3, grid_of(own), amounts)
+
+    @property
+    def n_edge(self) -> int:
+        return len(EDGE_COLUMNS) if self.amounts else PLAIN_EDGE_COLUMNS
 
     def nodes(self, table: PairIndex, numbers: Ints) -> Tensor:
         """Scaled columns and whether each is known: (n, 2 * columns)."""
-        values = table.values[numbers]
+        values = table.values[numbers, : len(self.middle)]
         known = np.isfinite(values)
         scaled = np.where(known, np.clip((values - self.middle) / self.width, -4, 4), 0.0)
         return torch.from_numpy(np.hstack((scaled, known)).astype(np.float32))
 
     def own(self, values: Floats) -> Tensor:
         """Ranks among the training accounts, spread to -1 … 1; unknown is 0."""
-        ranks = finite(2.0 * ranked(values, self.reference) - 1.0)
+        ranks = finite(2.0 * ranks_within(values, self.grid) - 1.0)
         return torch.from_numpy(ranks.astype(np.float32))
 
 
@@ -70,12 +79,14 @@ class Batch:
         ego = Ego.join(egos)
         near, far = ego.hops
         x0, x1, x2 = (view.nodes(table, n) for n in (ego.centres, near.peers, far.peers))
-        return Batch(x0, x1, x2, _tensors(near), _tensors(far))
+        return Batch(x0, x1, x2, _tensors(near, view.n_edge), _tensors(far, view.n_edge))
 
 
-def _tensors(hop: Hop) -> HopTensors:
+def _tensors(hop: Hop, n_edge: int) -> HopTensors:
     outgoing = torch.from_numpy(hop.way == OUTGOING)
-    return HopTensors(torch.from_numpy(hop.near), outgoing, torch.from_numpy(hop.attributes))
+    return HopTensors(
+        torch.from_numpy(hop.near), outgoing, torch.from_numpy(hop.attributes[:, :n_edge])
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +107,18 @@ class TrainedNet:
 
 
 def fit_net(
-    table: PairIndex, egos: Sequence[Ego], own: Floats, labels: Ints, seed: int
+    table: PairIndex,
+    egos: Sequence[Ego],
+    own: Floats,
+    labels: Ints,
+    seed: int,
+    amounts: bool = True,
 ) -> TrainedNet:
     """Adam with a one-cycle rate for a fixed number of epochs: nothing is tuned on held rows."""
     seeded(seed)
-    view = View.of(table, egos, own)
+    view = View.of(table, egos, own, amounts)
     sight, wanted = view.own(own), torch.from_numpy(labels.astype(np.float32))
-    net = EgoNet(Shape(own.shape[1]))
+    net = EgoNet(Shape(own.shape[1], len(view.middle), view.n_edge))
     steps = EPOCHS * ((len(egos) + BATCH - 1) // BATCH)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
     pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)

@@ -6,9 +6,9 @@ of its two ends, which costs their own length and not the graph. Training builds
 from a file that serving keeps up from blocks, so that both read the same features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from compliance_graph.kernels import compiled, inner
 from compliance_graph.nodetable import COLUMNS, node_into
 
 Column = npt.NDArray[Any]
+Result = TypeVar("Result")
 Kinds = (np.int32, np.int64, np.float64, np.int64)
 """Types of a pool's columns: peer, count, amount, time."""
 
@@ -192,6 +193,24 @@ class PairIndex:
             self._read_again(graph, node)
         if lost:
             self._describe(np.array(sorted(lost)))
+
+    def without(
+        self, node: int, peers: set[int], read: Callable[["PairIndex", int], Result]
+    ) -> Result:
+        """What ``read`` finds when the account had never dealt with these counterparties."""
+        gone = np.array(sorted(peers))
+        sides = (self.incoming, self.outgoing)
+        kept = [tuple(c.copy() for c in side.rows(node)) for side in sides]
+        try:
+            for side, rows in zip(sides, kept, strict=True):
+                left = ~np.isin(rows[0], gone)
+                side.replace(node, tuple(c[left] for c in rows))
+            self._describe(np.array([node]))
+            return read(self, node)
+        finally:
+            for side, rows in zip(sides, kept, strict=True):
+                side.replace(node, rows)
+            self._describe(np.array([node]))
 
     def _add(self, rows: Sequence[tuple[int, int, float, int, int]], lost: set[int]) -> None:
         """Nodes that lost something are read again as a whole afterwards."""

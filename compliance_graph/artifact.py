@@ -1,0 +1,89 @@
+"""The shipped model as files: read whole, and only if every byte is the one that was shipped.
+
+``manifest.json`` names the hash of each file beside it; its own hash is the model's version, which
+every verdict carries.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from compliance_graph.forest import Forest
+
+FOLDER = Path(__file__).parent / "artifacts"
+MANIFEST, TREES, EXPLAINED, GRIDS = "manifest.json", "screening.onnx", "trees.npz", "grids.npz"
+VERSION_DIGITS = 16
+
+
+class ArtifactRefused(ValueError):
+    """A file of the model is missing, or is not the one that the manifest names."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to look at an account: the features it reads, and its trees."""
+
+    names: tuple[str, ...]
+    forest: Forest
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """``about`` is the manifest; ``grids`` the training accounts' quantiles, (n, columns) for
+    each view."""
+
+    version: str
+    about: Mapping[str, Any]
+    onnx: bytes
+    views: Mapping[str, View]
+    grids: Mapping[str, npt.NDArray[np.float64]]
+
+
+def save(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    """Write the files and the manifest that names them; returns the version."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    text = json.dumps(dict(about) | {"sha256": hashes}, indent=1, sort_keys=True) + "\n"
+    (folder / MANIFEST).write_text(text)
+    return hashlib.sha256(text.encode()).hexdigest()[:VERSION_DIGITS]
+
+
+def load(folder: Path = FOLDER) -> Artifact:
+    """Raises :class:`ArtifactRefused`."""
+    try:
+        manifest = (folder / MANIFEST).read_bytes()
+        about = json.loads(manifest)
+        files = {name: (folder / name).read_bytes() for name in about["sha256"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactRefused(f"the model in {folder.name} cannot be read: {error!r}") from error
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != about["sha256"][name]:
+            raise ArtifactRefused(f"{name} is not the file that the manifest names")
+    arrays = _arrays(files[EXPLAINED])
+    views = {
+        name: View(tuple(names), Forest(*(arrays[f"{name}.{f.name}"] for f in fields(Forest))))
+        for name, names in about["views"].items()
+    }
+    version = hashlib.sha256(manifest).hexdigest()[:VERSION_DIGITS]
+    return Artifact(version, about, files[TREES], views, _arrays(files[GRIDS]))
+
+
+def packed(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Arrays as the bytes of one file, the same bytes for the same arrays."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}

@@ -1,0 +1,235 @@
+"""Why an account is under review: features, counterparties, and what would change it.
+
+Features: exact Shapley values of the deciding view's trees, in log-odds; with the base they add up
+to the score. Counterparties: each is taken out of the account's history in turn and the account
+scored again; what is missing then is its part. What would change it: the fewest of these that
+bring the score below the limit, and the fewest features that would if they were as usual.
+Nothing here is drawn at random: the same graph and model give the same explanation.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from compliance_graph.features import SERVED_NAMES, describe
+from compliance_graph.graph import Floats
+from compliance_graph.kernels import thinned
+from compliance_graph.pairs import PairIndex
+from compliance_graph.scoring import CONTEXT, EGO, PAIRS_MIN, Score, Scorer
+
+FEATURES_SHOWN = 12
+COUNTERPARTIES_ASKED = 24
+COUNTERPARTIES_SHOWN = 8
+CHANGES_MAX = 6
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePart:
+    """``value`` is ``None`` where unknown; ``usual`` the middle of the accounts compared with."""
+
+    name: str
+    value: float | None
+    usual: float | None
+    log_odds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CounterpartyPart:
+    """``direction`` is ``in``, ``out`` or ``both``; ``log_odds`` what the score would lose.
+
+    ``amount`` and ``last_time_s`` are of the account's transfers with it, all summed.
+    """
+
+    node: int
+    direction: str
+    transfers: int
+    amount: float
+    last_time_s: int
+    log_odds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was changed (names of features, numbers of counterparties) and the score thereafter."""
+
+    changed: tuple[str | int, ...]
+    probability: float
+    is_enough: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """``deciding`` is the more lenient view; ``base`` its log-odds for nobody in particular."""
+
+    score: Score
+    deciding: str
+    base: float
+    features: tuple[FeaturePart, ...]
+    other_features: float
+    counterparties: tuple[CounterpartyPart, ...]
+    without_counterparties: Change | None
+    with_usual_features: Change | None
+
+    def as_json(self, name_of: Callable[[int], str] = str) -> dict[str, Any]:
+        """For the case's record; numbers are rounded, accounts called by ``name_of``."""
+        return {
+            "format": FORMAT,
+            "model": self.score.model_version,
+            "probability": _rounded(self.score.probability),
+            "log_odds": _rounded(self.score.log_odds),
+            "views": {name: _rounded(value) for name, value in self.score.views.items()},
+            "deciding_view": self.deciding,
+            "base_log_odds": _rounded(self.base),
+            "features": [
+                {
+                    "name": part.name,
+                    "value": _rounded(part.value),
+                    "usual": _rounded(part.usual),
+                    "log_odds": _rounded(part.log_odds),
+                }
+                for part in self.features
+            ],
+            "other_features_log_odds": _rounded(self.other_features),
+            "counterparties": [
+                {
+                    "account": name_of(part.node),
+                    "direction": part.direction,
+                    "transfers": part.transfers,
+                    "amount": _rounded(part.amount),
+                    "last_time_s": part.last_time_s,
+                    "log_odds": _rounded(part.log_odds),
+                }
+                for part in self.counterparties
+            ],
+            "would_change": {
+                "without_counterparties": _change(self.without_counterparties, name_of),
+                "with_usual_features": _change(self.with_usual_features, name_of),
+            },
+        }
+
+
+def explain(scorer: Scorer, index: PairIndex, node: int) -> Explanation | None:
+    """``None`` where the model abstains: there is nothing to explain."""
+    if index.degree(node) < PAIRS_MIN:
+        return None
+    values = describe(index, node, amounts=False)[None, :]
+    rows = scorer.rows(values)
+    score = scorer.judged(scorer.margins(rows)[0])
+    deciding = min(score.views, key=lambda name: score.views[name])
+    view = scorer.artifact.views[deciding]
+    parts, base = view.forest.contributions(rows[deciding][0])
+    order = np.argsort(-np.abs(parts), kind="stable")
+    seen = dict(zip(SERVED_NAMES, values[0].tolist(), strict=True))
+    usual = dict(zip(view.names, scorer.usual(deciding).tolist(), strict=True))
+    shown = [
+        FeaturePart(name, _known(seen[name]), _known(usual[name]), float(parts[i]))
+        for i, name in ((i, view.names[i]) for i in order[:FEATURES_SHOWN].tolist())
+    ]
+    asked = _asked(index, node)
+    found = _counterparties(scorer, index, node, score, asked)
+    return Explanation(
+        score, deciding, base, tuple(shown),
+        float(parts[order[FEATURES_SHOWN:]].sum()),
+        tuple(found[:COUNTERPARTIES_SHOWN]),
+        _without(scorer, index, node, score, found),
+        _as_usual(scorer, rows, deciding, score, parts),
+    )  # fmt: skip
+
+
+def _asked(index: PairIndex, node: int) -> list[int]:
+    """The counterparties that are taken out in turn: all, or an even choice over the history."""
+    half = COUNTERPARTIES_ASKED // 2
+    found: list[int] = []
+    for side in (index.incoming, index.outgoing):
+        peers = side.rows(node)[0]
+        found += peers[thinned(len(peers), half)].tolist()
+    return sorted(set(found))
+
+
+def _counterparties(
+    scorer: Scorer, index: PairIndex, node: int, score: Score, asked: Sequence[int]
+) -> list[CounterpartyPart]:
+    """Each one's part, the largest first."""
+    values = np.stack([index.without(node, {peer}, _served) for peer in asked])
+    left = scorer.margins(scorer.rows(values)).min(axis=1)
+    found = []
+    for peer, log_odds in zip(asked, left.tolist(), strict=True):
+        rows = {
+            name: [row for row in zip(*side.rows(node), strict=True) if row[0] == peer]
+            for name, side in (("in", index.incoming), ("out", index.outgoing))
+        }
+        both = rows["in"] + rows["out"]
+        direction = "both" if all(rows.values()) else "in" if rows["in"] else "out"
+        found.append(
+            CounterpartyPart(
+                peer, direction, int(sum(r[1] for r in both)), float(sum(r[2] for r in both)),
+                int(max(r[3] for r in both)), (score.log_odds or 0.0) - log_odds,
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda part: (-part.log_odds, part.node))
+
+
+def _served(index: PairIndex, node: int) -> Floats:
+    return describe(index, node, amounts=False)
+
+
+def _without(
+    scorer: Scorer, index: PairIndex, node: int, score: Score, found: Sequence[CounterpartyPart]
+) -> Change | None:
+    """The weightiest counterparties taken out together, one more each time."""
+    if not score.review:
+        return None
+    helping = [part.node for part in found if part.log_odds > 0][:CHANGES_MAX]
+    sets = [helping[: n + 1] for n in range(len(helping))]
+    if not sets:
+        return None
+    values = np.stack([index.without(node, set(gone), _served) for gone in sets])
+    return _first_enough(scorer, sets, scorer.margins(scorer.rows(values)).min(axis=1))
+
+
+def _as_usual(
+    scorer: Scorer, rows: dict[str, Any], deciding: str, score: Score, parts: Floats
+) -> Change | None:
+    """The weightiest features of the deciding view set to the usual, one more each time."""
+    if not score.review:
+        return None
+    chosen = np.argsort(-parts, kind="stable")[:CHANGES_MAX]
+    usual = scorer.usual_row(deciding)
+    tried = np.repeat(rows[deciding], len(chosen), axis=0)
+    for n in range(len(chosen)):
+        tried[n, chosen[: n + 1]] = usual[chosen[: n + 1]]
+    other = CONTEXT if deciding == EGO else EGO
+    both = {deciding: tried, other: np.repeat(rows[other], len(chosen), axis=0)}
+    left = scorer.margins({name: both[name] for name in rows}).min(axis=1)
+    names = [scorer.artifact.views[deciding].names[i] for i in chosen.tolist()]
+    return _first_enough(scorer, [names[: n + 1] for n in range(len(names))], left)
+
+
+def _first_enough(scorer: Scorer, tried: Sequence[Sequence[Any]], log_odds: Floats) -> Change:
+    """The first that brings the score below the limit, or else the one that goes furthest."""
+    below = np.flatnonzero(log_odds <= scorer.review_log_odds)
+    at = int(below[0]) if len(below) else int(np.argmin(log_odds))
+    probability = scorer.probability(float(log_odds[at]))
+    return Change(tuple(tried[at]), probability, len(below) > 0)
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def _change(change: Change | None, name_of: Callable[[int], str]) -> dict[str, Any] | None:
+    if change is None:
+        return None
+    changed = [name_of(c) if isinstance(c, int) else c for c in change.changed]
+    return {
+        "changed": changed,
+        "probability": _rounded(change.probability),
+        "is_enough": change.is_enough,
+    }

@@ -1,0 +1,148 @@
+"""The shipped model as it is served: whole or not at all, the same every time, silent in doubt."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from compliance_graph.artifact import FOLDER, ArtifactRefused
+from compliance_graph.features import SERVED_NAMES, describe
+from compliance_graph.graph import GrowingGraph, Transfers
+from compliance_graph.judge import GraphJudge
+from compliance_graph.pairs import PairIndex
+from compliance_graph.scoring import PAIRS_MIN, Scorer
+from tests.compliance_graph.made import DAY_S, START_S, hub_graph, random_graph
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return Scorer.load()
+
+
+@pytest.fixture(scope="module")
+def thief() -> GrowingGraph:
+    """Node 0 takes from sixty strangers within days and passes all on at once to node 1."""
+    rows = []
+    for i in range(60):
+        at = START_S + 400 * DAY_S + i * 5000
+        rows.append((100 + i, 0, 0.5, 1, at))
+        rows.append((200 + i, 100 + i, 0.6, 1, at - 30 * DAY_S))
+    rows += [(0, 1, 10.0, 1, START_S + 400 * DAY_S + i * 100_000) for i in range(1, 4)]
+    rows += [(0, 2, 5.0, 1, START_S + 404 * DAY_S), (1, 3, 30.0, 2, START_S + 410 * DAY_S)]
+    return GrowingGraph(random_like(rows))
+
+
+def random_like(rows):
+    graph = random_graph(40, 300)
+    moved = Transfers(
+        graph.rows.src + 400, graph.rows.dst + 400, *(
+            getattr(graph.rows, name) for name in ("amount", "count", "time_s")
+        )
+    )  # fmt: skip
+    return type(graph).build(Transfers.join([Transfers.of(rows), moved]), 450)
+
+
+@pytest.mark.parametrize("name", ["screening.onnx", "trees.npz", "grids.npz", "MODEL_CARD.md"])
+def test_a_changed_byte_is_not_loaded(tmp_path, name):
+    """Nobody is judged by a model that is not the one shipped."""
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(bytes(content))
+    with pytest.raises(ArtifactRefused, match=name):
+        Scorer.load(folder)
+
+
+def test_a_missing_file_is_not_loaded(tmp_path):
+    """Half a model is none."""
+    shutil.copytree(FOLDER, tmp_path / "model")
+    (tmp_path / "model" / "trees.npz").unlink()
+    with pytest.raises(ArtifactRefused):
+        Scorer.load(tmp_path / "model")
+
+
+def test_too_little_history_is_no_evidence(scorer):
+    """Below the least number of counterparties the model says nothing, and why."""
+    for leaves in (1, PAIRS_MIN - 2):
+        score = scorer.score(PairIndex.of(hub_graph(leaves).pairs()), 0)
+        assert score.probability is None
+        assert str(PAIRS_MIN) in (score.abstained or "")
+        assert not score.review
+    assert scorer.score(PairIndex.of(hub_graph(PAIRS_MIN).pairs()), 0).abstained is None
+
+
+def test_arrays_say_what_onnx_says(scorer):
+    """Explanations walk the trees that serve: base and contributions add up to the margin."""
+    index = PairIndex.of(random_graph(60, 2000).pairs())
+    values = np.stack([describe(index, node, amounts=False) for node in range(20)])
+    values[np.random.default_rng(0).random(values.shape) < 0.1] = np.nan
+    rows = scorer.rows(values)
+    margins = scorer.margins(rows)
+    for v, (name, view) in enumerate(scorer.artifact.views.items()):
+        for row, margin in zip(rows[name], margins[:, v], strict=True):
+            parts, base = view.forest.contributions(row)
+            assert base + parts.sum() == pytest.approx(margin, abs=1e-4)
+            assert not parts[~np.isin(np.arange(len(row)), view.forest.feature)].any()
+
+
+def test_stored_vectors_keep_their_scores(scorer):
+    """The artifact gives today what it gave when it was made (features, trees, calibration)."""
+    index = PairIndex.of(random_graph(60, 2000).pairs())
+    got = [s.log_odds for s in scorer.score_many(index, list(range(6)))]
+    assert got == pytest.approx(STORED, abs=1e-3)
+    assert not set(scorer.artifact.views["ego"].names) - set(SERVED_NAMES)
+
+
+def test_many_are_scored_as_one_by_one(scorer):
+    """In bulk or alone, with those that it abstains from in between."""
+    index = PairIndex.of(random_graph(60, 250).pairs())
+    nodes = list(range(60))
+    alone = [scorer.score(index, node) for node in nodes]
+    for one, other in zip(alone, scorer.score_many(index, nodes), strict=True):
+        assert one.abstained == other.abstained
+        assert one.log_odds == pytest.approx(other.log_odds, abs=1e-5)
+    assert {score.abstained is None for score in alone} == {True, False}
+
+
+def test_a_thief_is_explained_the_same_every_time(scorer, thief):
+    """Features and counterparties that moved the score, and what would change it; then undone."""
+    judge = GraphJudge(scorer, thief)
+    before = judge.score(0)
+    found = judge.explained(0, lambda node: f"account-{node}")
+    assert before.review
+    assert json.dumps(found) == json.dumps(
+        GraphJudge(scorer, thief).explained(0, "account-{}".format)
+    )
+    assert judge.score(0) == before
+    parts = sum(part["log_odds"] for part in found["features"]) + found["other_features_log_odds"]
+    assert found["base_log_odds"] + parts == pytest.approx(before.log_odds, abs=1e-3)
+    assert found["counterparties"][0]["account"].startswith("account-")
+    change = found["would_change"]["with_usual_features"]
+    assert change["probability"] < before.probability
+    assert judge.explained(3) is None
+
+
+def test_new_blocks_change_the_score_and_a_reorganisation_brings_it_back(scorer, thief):
+    """The judge follows the graph that it was made over."""
+    judge = GraphJudge(scorer, thief)
+    before = judge.score(0)
+    mark = thief.mark
+    last = START_S + 500 * DAY_S
+    thief.append(Transfers.of([(0, 300 + i, 1.0, 1, last + i * 7 * DAY_S) for i in range(40)]))
+    after = judge.score(0)
+    assert after.log_odds != before.log_odds
+    thief.rewind(mark)
+    assert judge.score(0).log_odds == pytest.approx(before.log_odds, abs=1e-6)
+
+
+def test_a_large_graph_is_its_own_measure(scorer):
+    """Ranks among the graph's own accounts once they are many; the version names the measure."""
+    small = PairIndex.of(random_graph(50, 1000).pairs())
+    large = PairIndex.of(random_graph(400, 9000).pairs())
+    assert scorer.ranked_within(small) is scorer
+    own = scorer.ranked_within(large)
+    assert own.version.startswith(scorer.version)
+    assert own.version != scorer.version
+    assert own.version == scorer.ranked_within(large).version
