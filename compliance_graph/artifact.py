@@ -18,7 +18,8 @@ import numpy.typing as npt
 from compliance_graph.forest import Forest
 
 FOLDER = Path(__file__).parent / "artifacts"
-MANIFEST, TREES, EXPLAINED, GRIDS = "manifest.json", "screening.onnx", "trees.npz", "grids.npz"
+MANIFEST, TREES, NETWORK = "manifest.json", "screening.onnx", "network.onnx"
+EXPLAINED, GRIDS, PARITY = "trees.npz", "grids.npz", "parity.npz"
 VERSION_DIGITS = 16
 
 
@@ -42,6 +43,7 @@ class Artifact:
     version: str
     about: Mapping[str, Any]
     onnx: bytes
+    network: bytes
     views: Mapping[str, View]
     grids: Mapping[str, npt.NDArray[np.float64]]
 
@@ -74,7 +76,7 @@ def load(folder: Path = FOLDER) -> Artifact:
         for name, names in about["views"].items()
     }
     version = hashlib.sha256(manifest).hexdigest()[:VERSION_DIGITS]
-    return Artifact(version, about, files[TREES], views, _arrays(files[GRIDS]))
+    return Artifact(version, about, files[TREES], files[NETWORK], views, _arrays(files[GRIDS]))
 
 
 def packed(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:

@@ -18,6 +18,7 @@ from compliance_graph.graph import Floats
 from compliance_graph.kernels import thinned
 from compliance_graph.pairs import PairIndex
 from compliance_graph.scoring import CONTEXT, EGO, PAIRS_MIN, Score, Scorer
+from compliance_graph.secondopinion import PaymentPart
 
 FEATURES_SHOWN = 12
 COUNTERPARTIES_ASKED = 24
@@ -72,6 +73,8 @@ class Explanation:
     counterparties: tuple[CounterpartyPart, ...]
     without_counterparties: Change | None
     with_usual_features: Change | None
+    network_log_odds: float
+    network_payments: tuple[PaymentPart, ...]
 
     def as_json(self, name_of: Callable[[int], str] = str) -> dict[str, Any]:
         """For the case's record; numbers are rounded, accounts called by ``name_of``."""
@@ -104,6 +107,18 @@ class Explanation:
                 }
                 for part in self.counterparties
             ],
+            "second_opinion": {
+                "model": "graph network, no vote",
+                "log_odds": _rounded(self.network_log_odds),
+                "payments": [
+                    {
+                        "account": name_of(part.node),
+                        "direction": part.direction,
+                        "log_odds": _rounded(part.log_odds),
+                    }
+                    for part in self.network_payments
+                ],
+            },
             "would_change": {
                 "without_counterparties": _change(self.without_counterparties, name_of),
                 "with_usual_features": _change(self.with_usual_features, name_of),
@@ -130,12 +145,14 @@ def explain(scorer: Scorer, index: PairIndex, node: int) -> Explanation | None:
     ]
     asked = _asked(index, node)
     found = _counterparties(scorer, index, node, score, asked)
+    network = scorer.network.parts(index, node, COUNTERPARTIES_SHOWN)
     return Explanation(
         score, deciding, base, tuple(shown),
         float(parts[order[FEATURES_SHOWN:]].sum()),
         tuple(found[:COUNTERPARTIES_SHOWN]),
         _without(scorer, index, node, score, found),
         _as_usual(scorer, rows, deciding, score, parts),
+        network[0], tuple(network[1]),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from compliance_graph.assessment import ModelAnswer
 from compliance_graph.explain import explain
 from compliance_graph.graph import GrowingGraph
 from compliance_graph.pairs import PairIndex
@@ -18,14 +19,34 @@ class GraphJudge:
         self._index = PairIndex.of(graph.base.pairs())
         self.scorer = scorer.ranked_within(self._index)
 
+    @property
+    def index(self) -> PairIndex:
+        """In step with the graph."""
+        self._index.follow(self._graph)
+        return self._index
+
     def score(self, node: int) -> Score:
-        return self.scorer.score(self._followed(), node)
+        return self.scorer.score(self.index, node)
+
+    def answer(self, node: int) -> ModelAnswer:
+        """What the verdict is made from; it may send to review and nothing more."""
+        score = self.score(node)
+        return ModelAnswer(
+            score.probability_ppm, score.abstained, score.model_version, score.review
+        )
 
     def explained(self, node: int, name_of: Callable[[int], str] = str) -> dict[str, Any] | None:
         """JSON for the case's record; ``None`` where the model abstains."""
-        found = explain(self.scorer, self._followed(), node)
+        found = explain(self.scorer, self.index, node)
         return None if found is None else found.as_json(name_of)
 
-    def _followed(self) -> PairIndex:
-        self._index.follow(self._graph)
-        return self._index
+
+class ShippedModel:
+    """The model of this release, ready for any graph."""
+
+    def __init__(self, scorer: Scorer | None = None) -> None:
+        self._scorer = scorer or Scorer.load()
+
+    def over(self, graph: GrowingGraph) -> GraphJudge:
+        """Called in a thread."""
+        return GraphJudge(self._scorer, graph)

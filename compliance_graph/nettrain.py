@@ -6,8 +6,10 @@ features) that belong to a trained network; they are taken from the training acc
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,6 @@ from compliance_graph.features import grid_of, ranks_within, selected
 from compliance_graph.graph import Floats, Ints
 from compliance_graph.model import EgoNet, HopTensors, Shape, seeded
 from compliance_graph.nodetable import COLUMNS, PLAIN_COLUMNS
-from compliance_graph.pairs import PairIndex
 from compliance_graph.problem import Task, finite
 from compliance_graph.sampler import EDGE_COLUMNS, OUTGOING, PLAIN_EDGE_COLUMNS, Ego, Hop
 
@@ -23,6 +24,13 @@ EPOCHS = 12
 BATCH = 32
 RATE = 4e-3
 DECAY = 1e-3
+
+
+class NodeValues(Protocol):
+    """The node table: an index of pairs, or several of them joined."""
+
+    @property
+    def values(self) -> npt.NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class View:
     amounts: bool
 
     @staticmethod
-    def of(table: PairIndex, egos: Sequence[Ego], own: Floats, amounts: bool = True) -> "View":
+    def of(table: NodeValues, egos: Sequence[Ego], own: Floats, amounts: bool = True) -> "View":
         near = np.concatenate([e.centres for e in egos] + [e.hops[0].peers for e in egos])
         values = table.values[near, : len(COLUMNS) if amounts else PLAIN_COLUMNS]
         known = np.isfinite(values)
@@ -51,7 +59,7 @@ class View:
     def n_edge(self) -> int:
         return len(EDGE_COLUMNS) if self.amounts else PLAIN_EDGE_COLUMNS
 
-    def nodes(self, table: PairIndex, numbers: Ints) -> Tensor:
+    def nodes(self, table: NodeValues, numbers: Ints) -> Tensor:
         """Scaled columns and whether each is known: (n, 2 * columns)."""
         values = table.values[numbers, : len(self.middle)]
         known = np.isfinite(values)
@@ -75,7 +83,7 @@ class Batch:
     second: HopTensors
 
     @staticmethod
-    def of(view: View, table: PairIndex, egos: Sequence[Ego]) -> "Batch":
+    def of(view: View, table: NodeValues, egos: Sequence[Ego]) -> "Batch":
         ego = Ego.join(egos)
         near, far = ego.hops
         x0, x1, x2 = (view.nodes(table, n) for n in (ego.centres, near.peers, far.peers))
@@ -94,7 +102,7 @@ class TrainedNet:
     view: View
     net: EgoNet
 
-    def logits(self, table: PairIndex, egos: Sequence[Ego], own: Floats) -> Floats:
+    def logits(self, table: NodeValues, egos: Sequence[Ego], own: Floats) -> Floats:
         found = []
         with torch.no_grad():
             self.net.eval()
@@ -107,7 +115,7 @@ class TrainedNet:
 
 
 def fit_net(
-    table: PairIndex,
+    table: NodeValues,
     egos: Sequence[Ego],
     own: Floats,
     labels: Ints,

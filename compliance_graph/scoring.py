@@ -24,6 +24,7 @@ from compliance_graph.artifact import FOLDER, VERSION_DIGITS, Artifact, load
 from compliance_graph.features import SERVED_NAMES, describe, grid_of, ranks_within
 from compliance_graph.graph import Floats, Ints
 from compliance_graph.pairs import PairIndex
+from compliance_graph.secondopinion import Network
 
 PAIRS_MIN = 5
 REFERENCE_PAIRS_MIN = 20
@@ -73,6 +74,7 @@ class Scorer:
         self._session = onnxruntime.InferenceSession(
             artifact.onnx, options, providers=["CPUExecutionProvider"]
         )
+        self.network = Network(artifact.network, artifact.grids, artifact.about["network"])
         self.margins(self.rows(np.full((1, len(SERVED_NAMES)), np.nan)))
 
     @staticmethod
