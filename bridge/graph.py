@@ -45,7 +45,8 @@ async def open_graph(
     """Lists and graph, where the deployment has one; else the lists alone."""
     if not settings.graph:
         return lists
-    await asyncio.to_thread(import_module, "compliance_graph.screening")  # takes a second
+    for name in ("compliance_graph.screening", "compliance_graph.judge"):
+        await asyncio.to_thread(import_module, name)  # takes a second
     return await _opened(stack, settings, lists, deployments, pool, clock)
 
 
@@ -57,6 +58,7 @@ async def _opened(
     pool: Any,
     clock: Clock,
 ) -> ScreeningPort:
+    from compliance_graph.judge import ShippedModel
     from compliance_graph.live import LiveGraph
     from compliance_graph.screening import GraphScreener
     from compliance_graph.store import GraphStore
@@ -71,6 +73,7 @@ async def _opened(
         policy,
         labels=[Path(text) for text in settings.graph_labels],
         own=own,
+        model=ShippedModel(),
         neighbours=_neighbours(stack, settings, store, deployments),
         clock=clock,
         log=logging.get("graph"),

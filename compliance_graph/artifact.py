@@ -82,7 +82,7 @@ def load(folder: Path = FOLDER) -> Artifact:
 def packed(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     """Arrays as the bytes of one file, the same bytes for the same arrays."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **dict[str, Any](arrays))
     return buffer.getvalue()
 
 

@@ -42,11 +42,13 @@ class GraphJudge:
 
 
 class ShippedModel:
-    """The model of this release, ready for any graph."""
+    """The model of this release, ready for any graph; loaded when it is first laid over one."""
 
-    def __init__(self, scorer: Scorer | None = None) -> None:
-        self._scorer = scorer or Scorer.load()
+    def __init__(self) -> None:
+        self._scorer: Scorer | None = None
 
     def over(self, graph: GrowingGraph) -> GraphJudge:
-        """Called in a thread."""
+        """Called in a thread. Raises :class:`~compliance_graph.artifact.ArtifactRefused`."""
+        if self._scorer is None:
+            self._scorer = Scorer.load()
         return GraphJudge(self._scorer, graph)

@@ -28,9 +28,8 @@ def compiled(function: Kernel) -> Kernel:
 
 def inner(function: Kernel) -> Kernel:
     """The same for what only compiled code calls: half of the compiler's work falls away."""
-    return numba.njit(
-        cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )(function)
+    options: Kernel = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(cache=True, error_model="numpy", **options)(function)
 
 
 @inner

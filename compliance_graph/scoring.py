@@ -125,7 +125,8 @@ class Scorer:
         """The same as the view's trees read it."""
         middle = self.usual(view)[None, :]
         row = ranks_within(middle, self.grid) if view == CONTEXT else middle
-        return row[0].astype(np.float32)
+        read: Rows = row[0].astype(np.float32)
+        return read
 
     def margins(self, rows: dict[str, Rows]) -> Floats:
         """Log-odds (accounts, views)."""

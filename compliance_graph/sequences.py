@@ -267,7 +267,7 @@ def pass_into(t_in: Any, t_out: Any, out: Any, at: int) -> int:
         if i < n_out:
             waits[kept] = t_out[i] - t
             kept += 1
-    return stay_into(waits[:kept], n_in, out, at)
+    return int(stay_into(waits[:kept], n_in, out, at))
 
 
 @inner

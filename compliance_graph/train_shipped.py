@@ -197,8 +197,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=FOLDER)
     asked = parser.parse_args(argv)
     sources = {
-        name: read_source(*(asked.data / "wallets" / file for file in files), True, False)
-        for name, files in FILES.items()
+        name: read_source(
+            asked.data / "wallets" / edges, asked.data / "wallets" / labels, True, False
+        )
+        for name, (edges, labels) in FILES.items()
     }
     about = train(sources, asked.seeds, asked.out)
     print(

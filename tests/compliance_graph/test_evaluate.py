@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 for extra in ("lightgbm", "sklearn", "torch", "torch_geometric", "onnx"):
@@ -15,10 +16,16 @@ for extra in ("lightgbm", "sklearn", "torch", "torch_geometric", "onnx"):
 from compliance_graph import evaluate
 from compliance_graph.asof import contemporary_auc, cut
 from compliance_graph.boosting import Boosted
-from compliance_graph.export import margin, onnx_trees, trees_of
+from compliance_graph.export import forest_of, onnx_forests
+from compliance_graph.features import SERVED_NAMES, describe, selected
 from compliance_graph.matching import same_accounts
 from compliance_graph.metrics import best_threshold, judged
+from compliance_graph.netexport import onnx_net, scales_of
+from compliance_graph.nettrain import fit_net
+from compliance_graph.pairs import PairIndex
 from compliance_graph.problem import is_forward, read_source, rounds_of
+from compliance_graph.sampler import sample
+from compliance_graph.secondopinion import Network, parity_graph
 from tests.compliance_graph.made import START_S, nasty_graph, shifted, write_market
 
 
@@ -26,7 +33,7 @@ def run(
     folder: Path, capsys: pytest.CaptureFixture[str], *more: str, labels: str = "labels.csv"
 ) -> dict[str, object]:
     paths = ["--edges", str(folder / "edges.csv"), "--labels", str(folder / labels)]
-    evaluate.main([*paths, "--seeds", "1", "--jobs", "1", "--json", *more])
+    evaluate.main([*paths, "--seeds", "1", "--jobs", "1", "--json", "--as-of-days", "0", *more])
     report: dict[str, object] = json.loads(capsys.readouterr().out)
     return report
 
@@ -53,19 +60,19 @@ def test_neither_the_date_nor_the_answers_change_a_prediction(tmp_path, capsys):
     ):
         folder = tmp_path / name
         folder.mkdir()
-        write_market(folder, shift_s=shift_s)
+        write_market(folder, accounts=60, shift_s=shift_s)
         more = ("--predictions", str(folder / "p.csv"))
         reports.append(run(folder, capsys, *more, labels=labels))
         found.append(predictions(folder / "p.csv"))
     assert found[0] == found[1]
     assert [r["evaluated_on"] for r in reports] == ["held-out training", "test"]
-    assert [r["accounts_evaluated"] for r in reports] == [60, 20]
+    assert [r["accounts_evaluated"] for r in reports] == [45, 15]
     for report in reports:
         assert {"accuracy_mean", "auc_mean", "f1_mean", "f1_sd", "auc_bootstrap_se"} <= set(report)
         assert {"own", "graph", "net", "blend"} == set(report["ablation"])
         assert report["auc_mean"] > 0.9
     rows = found[0]
-    assert [(r["seed"], r["node"]) for r in rows] == [("0", str(n)) for n in range(60, 80)]
+    assert [(r["seed"], r["node"]) for r in rows] == [("0", str(n)) for n in range(45, 60)]
     hits = np.mean([(int(r["node"]) % 2 == 1) == (r["predicted"] == "1") for r in rows])
     assert hits > 0.85
 
@@ -99,20 +106,36 @@ def test_held_out_accounts_are_never_fitted_on(tmp_path):
 
 
 def test_forests_say_the_same_in_every_form():
-    """LightGBM, plain JSON and ONNX agree, unknown values included."""
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    """LightGBM, flat arrays and ONNX agree, unknown values included, and on who moved the score."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(200, 5)).astype(np.float32).astype(np.float64)
     labels = (values[:, 0] + values[:, 1] > 0).astype(np.int64)
-    values[rng.random(values.shape) < 0.2] = np.nan
+    values[:, :4][rng.random((200, 4)) < 0.2] = np.nan
     model = Boosted.fit(values, labels, seed=0)
-    expected = model.logits(values)
-    forests = trees_of(model)
-    plain = [margin(forests, row) for row in values[:20].tolist()]
-    np.testing.assert_allclose(plain, expected[:20], atol=1e-9)
-    session = onnxruntime.InferenceSession(onnx_trees(model, 5).SerializeToString())
-    got = session.run(None, {"features": values.astype(np.float32)})[0][:, 0]
-    np.testing.assert_allclose(got, expected, atol=1e-4)
+    expected, forest = model.logits(values), forest_of(model)
+    values[:5, 4] = np.nan
+    parts = np.mean([f.predict(values[:20], pred_contrib=True) for f in model.forests], axis=0)
+    for row, wanted in zip(values[:20].astype(np.float32), parts, strict=True):
+        got, base = forest.contributions(row)
+        np.testing.assert_allclose([*got, base], wanted, atol=1e-6)
+    session = onnxruntime.InferenceSession(onnx_forests({"v": (model, 5)}).SerializeToString())
+    got = session.run(None, {"v": values.astype(np.float32)})[0][:, 0]
+    np.testing.assert_allclose(got[5:], expected[5:], atol=1e-4)
+    np.testing.assert_allclose(got[:5], model.logits(values[:5]), atol=1e-4)
+
+
+def test_the_served_network_says_what_was_trained():
+    """Packed lists of edges in training, fixed places with masks in serving: one opinion."""
+    index = PairIndex.of(parity_graph())
+    names = selected(SERVED_NAMES, amounts=False, own_only=True)
+    at = [SERVED_NAMES.index(name) for name in names]
+    nodes = list(range(30))
+    own = np.stack([describe(index, node, amounts=False)[at] for node in nodes])
+    egos = [sample(index, node) for node in nodes]
+    trained = fit_net(index, egos, own, np.arange(30) % 2, 0, amounts=False)
+    served = Network(onnx_net(trained), scales_of(trained), names)
+    got = [served.log_odds(index, node) for node in nodes]
+    np.testing.assert_allclose(got, trained.logits(index, egos, own), atol=1e-4)
 
 
 def test_a_cut_graph_knows_nothing_later():
