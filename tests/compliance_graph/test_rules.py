@@ -105,7 +105,7 @@ def test_cycles_show_the_rounds():
     found = findings(town(rows), "w")["pattern.cycles"]
     assert found.share_ppm == 947_368
     assert {"w>b", "b>w", "w>c", "c>d", "d>w"} == set(drawn(found))
-    through_exchange = town([row for row in rows if "b" not in row], {"d": "service"})
+    through_exchange = town(rows, {"b": "service", "d": "service"})
     assert "pattern.cycles" not in codes(through_exchange, "w")
 
 
