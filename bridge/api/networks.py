@@ -6,13 +6,12 @@ the host's console alone.
 
 from typing import Annotated, Any
 
-from litestar import Request, get, post
+from litestar import Request, get
 from litestar.params import PathParameter
 
 from bridge.api.answer import Answer
 from bridge.api.auth import Caller, caller_of
-from bridge.api.operating import act, actor_of
-from bridge.api.request import IDEMPOTENCY_KEY
+from bridge.api.operating import act, actor_of, operates
 from bridge.api.schemas.networks import NetworkList, NetworkView, network_view
 from bridge.api.services import NetworkInfo, Services, services_of
 from bridge.operating import switch_lane, switch_network
@@ -21,7 +20,6 @@ from settlement.errors import NotFound
 
 NetworkName = Annotated[str, PathParameter(max_length=100)]
 LaneAddress = Annotated[str, PathParameter(max_length=200)]
-_OPERATES = {"permission": "networks.operate", "headers": (IDEMPOTENCY_KEY,)}
 
 
 @get(
@@ -50,13 +48,7 @@ async def get_network(request: Request[Any, Any, Any], network: NetworkName) -> 
     return await _view(services.queries, caller, known.name)
 
 
-@post(
-    "/v1/networks/{network:str}/pause",
-    opt=_OPERATES,
-    status_code=200,
-    summary="Pause a network",
-    tags=["networks"],
-)
+@operates("/v1/networks/{network:str}/pause", "networks.operate", "Pause a network")
 async def pause_network(
     request: Request[Any, Any, Any], network: NetworkName
 ) -> Answer[NetworkView]:
@@ -65,13 +57,7 @@ async def pause_network(
     return await _switch(request, network, pause=True)
 
 
-@post(
-    "/v1/networks/{network:str}/resume",
-    opt=_OPERATES,
-    status_code=200,
-    summary="Resume a network",
-    tags=["networks"],
-)
+@operates("/v1/networks/{network:str}/resume", "networks.operate", "Resume a network")
 async def resume_network(
     request: Request[Any, Any, Any], network: NetworkName
 ) -> Answer[NetworkView]:
@@ -79,12 +65,8 @@ async def resume_network(
     return await _switch(request, network, pause=False)
 
 
-@post(
-    "/v1/networks/{network:str}/lanes/{address:str}/pause",
-    opt=_OPERATES,
-    status_code=200,
-    summary="Pause a lane",
-    tags=["networks"],
+@operates(
+    "/v1/networks/{network:str}/lanes/{address:str}/pause", "networks.operate", "Pause a lane"
 )
 async def pause_lane(
     request: Request[Any, Any, Any], network: NetworkName, address: LaneAddress
@@ -93,12 +75,8 @@ async def pause_lane(
     return await _switch_lane(request, network, address, pause=True)
 
 
-@post(
-    "/v1/networks/{network:str}/lanes/{address:str}/resume",
-    opt=_OPERATES,
-    status_code=200,
-    summary="Resume a lane",
-    tags=["networks"],
+@operates(
+    "/v1/networks/{network:str}/lanes/{address:str}/resume", "networks.operate", "Resume a lane"
 )
 async def resume_lane(
     request: Request[Any, Any, Any], network: NetworkName, address: LaneAddress

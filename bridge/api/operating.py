@@ -7,16 +7,27 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from litestar import Request
+from litestar import Request, post
 
 from bridge.api.answer import Answer
 from bridge.api.auth import caller_of
-from bridge.api.request import REPLAYED, idempotency
+from bridge.api.request import IDEMPOTENCY_KEY, REPLAYED, idempotency
 from bridge.api.services import services_of
 from bridge.operating import Actor, Doing
 from bridge.storage.queries import Queries
 from bridge.storage.wake import WORK
 from settlement.errors import InvalidInput
+
+
+def operates(path: str, permission: str, summary: str) -> post:
+    """The route of an action: it takes a key, and answers 200 with what it acted upon as it is."""
+    return post(
+        path,
+        opt={"permission": permission, "headers": (IDEMPOTENCY_KEY,)},
+        status_code=200,
+        summary=summary,
+        tags=[permission.partition(".")[0]],
+    )
 
 
 def actor_of(request: Request[Any, Any, Any]) -> Actor:

@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any
 
-from litestar import Request, get, post
+from litestar import Request, get
 from litestar.params import PathParameter
 
 from bridge.api.answer import Answer
 from bridge.api.auth import caller_of
-from bridge.api.operating import act, actor_of
-from bridge.api.request import IDEMPOTENCY_KEY
+from bridge.api.operating import act, actor_of, operates
 from bridge.api.schemas.common import AfterParam, BeforeParam, LimitParam, ListView, list_view
 from bridge.api.schemas.settlements import SettlementView, settlement_view
 from bridge.api.services import services_of
@@ -18,7 +17,6 @@ from bridge.storage.queries import Queries
 from settlement.errors import InvalidInput, NotFound
 
 _ID_DIGITS_MAX = 18
-_OPERATES = {"permission": "settlements.operate", "headers": (IDEMPOTENCY_KEY,)}
 
 SettlementId = Annotated[str, PathParameter(max_length=100)]
 
@@ -53,12 +51,8 @@ async def get_settlement(
     return await _view(services_of(request).queries, actor_of(request), _number(settlement_id))
 
 
-@post(
-    "/v1/settlements/{settlement_id:str}/bump",
-    opt=_OPERATES,
-    status_code=200,
-    summary="Bid more for a settlement",
-    tags=["settlements"],
+@operates(
+    "/v1/settlements/{settlement_id:str}/bump", "settlements.operate", "Bid more for a settlement"
 )
 async def bump_settlement(
     request: Request[Any, Any, Any], settlement_id: SettlementId
@@ -68,12 +62,8 @@ async def bump_settlement(
     return await _ask(request, settlement_id, "bump")
 
 
-@post(
-    "/v1/settlements/{settlement_id:str}/cancel",
-    opt=_OPERATES,
-    status_code=200,
-    summary="Cancel a settlement",
-    tags=["settlements"],
+@operates(
+    "/v1/settlements/{settlement_id:str}/cancel", "settlements.operate", "Cancel a settlement"
 )
 async def cancel_settlement(
     request: Request[Any, Any, Any], settlement_id: SettlementId
@@ -83,12 +73,8 @@ async def cancel_settlement(
     return await _ask(request, settlement_id, "cancel")
 
 
-@post(
-    "/v1/settlements/{settlement_id:str}/retry",
-    opt=_OPERATES,
-    status_code=200,
-    summary="Send a settlement again",
-    tags=["settlements"],
+@operates(
+    "/v1/settlements/{settlement_id:str}/retry", "settlements.operate", "Send a settlement again"
 )
 async def retry_settlement(
     request: Request[Any, Any, Any], settlement_id: SettlementId
