@@ -8,7 +8,7 @@ its bytes, so that the same bytes can be sent again after any crash.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -76,8 +76,8 @@ class SimulatedChain:
     def __init__(self, network: str = "local", *, max_batch: int = 5, final_depth: int = 3) -> None:
         self.network = network
         self.native = Asset("ETH", 18, network)
-        self.lanes: tuple[str, ...] = ()
-        self.signs_for: set[str] = set()
+        self.lanes: Collection[str] = ()
+        self.signs_for: Collection[str] = ()
         self.max_batch = max_batch
         self.block_ms = 2_000
         self.final_depth = final_depth
@@ -95,8 +95,8 @@ class SimulatedChain:
 
     def add_lane(self, address: str) -> None:
         """An account of the deployment's, whose key is at hand."""
-        self.lanes += (address,)
-        self.signs_for.add(address)
+        self.lanes = (*self.lanes, address)
+        self.signs_for = (*self.signs_for, address)
 
     # What happens to the chain --------------------------------------------------------------
 

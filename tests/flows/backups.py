@@ -12,6 +12,7 @@ from settlement.ledger.accounts import Account
 from settlement.money import Asset
 from settlement.order import Status
 from settlement.stages import capture, charge, screen
+from tests.chain.world import World
 from tests.flows.bridge import FACTS_KEY, Bridge
 from tests.support.postgres import execute
 
@@ -22,8 +23,13 @@ class Backups:
     """Copies of one database, and a deployment on whichever is said to be the real one."""
 
     def __init__(
-        self, server: postgres.Server, dsn: str, open_on: Callable[..., Awaitable[Bridge]]
+        self,
+        server: postgres.Server,
+        dsn: str,
+        open_on: Callable[..., Awaitable[Bridge]],
+        world: World,
     ):
+        self.world = world
         self._server = server
         self._dsn = dsn
         self._open_on = open_on

@@ -102,7 +102,7 @@ class Scene:
         """An order whose money is captured and whose tokens are reserved."""
         order = await self.order(**changes)
         await self.fund(order.token.amount_minor, asset=order.token.asset)
-        steps = (
+        steps: Sequence[tuple[Status, tuple[Any, ...], dict[str, Any]]] = (
             (Status.AUTHORIZED, (journal.authorized,), {"payment_intent_id": new_id("pi")}),
             (Status.CLEARED, (), {}),
             (Status.CAPTURING, (journal.reserved,), {}),
