@@ -44,7 +44,7 @@ from settlement.schedule import SETTLE_WITHIN_MS, Policy
 BLOCK_S = 12
 _WARM_BLOCKS = 320
 _TAIL_BLOCKS = 4
-"""After the last deadline: until the last batch is final."""
+"""After the last deadline, at most: until the last batch is final."""
 ETHEREUM_LIKE = replace(NETWORK, block_ms=BLOCK_S * 1_000)
 
 
@@ -79,6 +79,14 @@ class Engine:
     store: PostgresStore
     ports: Ports
     chain: EvmChain
+
+    async def unfinished(self) -> int:
+        """Orders that are not completed, arrived or not."""
+        return int(
+            await self.store.pool.fetchval(
+                "SELECT count(*) FROM orders WHERE status <> 'completed'"
+            )
+        )
 
     async def open_orders(self) -> int:
         return int(
@@ -125,6 +133,8 @@ async def replay(folder: Path, made: Plan, model: Path | None = None) -> dict[st
                 if await engine.open_orders():
                     await settle(engine.ports)
             clock.moment = await node.mine([fee])
+            if not any([await engine.unfinished() for engine in engines.values()]):
+                break
         return {
             "orders": len(made.arrivals),
             "speed": made.speed.value,

@@ -186,6 +186,7 @@ def network_info(network: Network, deployment: Deployment) -> NetworkInfo:
         ),
         normalize_address=partial(normalize_address, swallowing=deployment.contracts),
         payout_max_minor=vault.AMOUNT_MAX_MINOR,
+        block_ms=network.block_ms,
         escrow=escrow_scheme(network, deployment),
         receipts=receipt_facts(network),
     )

@@ -27,6 +27,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "audit": ("bridge.console.screenings", "The audit trail: verify."),
     "lists": ("bridge.console.lists", "Address lists: import, refresh, show."),
     "networks": ("bridge.console.networks", "Chains and lanes: list, pause, resume, start."),
+    "gas": ("bridge.console.gas", "Fees: forecasts, decisions, a plot; train on what was seen."),
     "settlement": (
         "bridge.console.settlement",
         "Batches: list, show, bump, cancel, retry, rebuild.",

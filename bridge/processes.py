@@ -69,7 +69,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
                 wake,
                 tick_ms=settings.tick_ms,
                 sweep_s=settings.sweep_s,
-                jobs=[*gas_jobs(ports.gas), *follows],
+                jobs=[*gas_jobs(ports.gas, settings), *follows],
             )
             with _shown(settings, ports):
                 await worker.start()

@@ -166,6 +166,14 @@ class Settings:
         "whose fees are no market).",
         "choice",
     )
+    gas_retrain_h: int = _var(
+        "TIDEGATE_GAS_RETRAIN_H",
+        parse_integer(0, 8_760),
+        "168",
+        "How often a worker trains the gas policy anew on the stored history, in hours; 0: never. "
+        "Where LightGBM (extra `gas`) is not installed, never.",
+        "integer",
+    )
     worker_metrics_port: int = _var(
         "TIDEGATE_WORKER_METRICS_PORT",
         parse_integer(0, 65_535),

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from bridge.fee_gauges import FeeGauges
 from bridge.storage.records import Standing
 
 READ_LIMIT_S = 2.0
@@ -60,6 +61,7 @@ class StandingGauges:
         self._waiting_age = gauge(
             "order_waiting_oldest_seconds", "Since the oldest was authorised.", "network"
         )
+        self._fees = FeeGauges(gauge)
         self._dead = Gauge(
             "tidegate_inbox_dead_letters", "Provider events given up.", registry=registry
         )
@@ -110,6 +112,7 @@ class StandingGauges:
             self._lane_low.labels(*where).set(lane.low_since is not None)
             self._lane_paused.labels(*where).set(lane.paused_at is not None)
             self._lane_open.labels(*where).set(record.open_batches)
+        self._fees.show(standing.fees, now)
         self._dead.set(standing.dead_letters)
         self._inbox_age.set(_age_s(standing.oldest_event_at, now))
 

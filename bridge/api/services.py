@@ -51,6 +51,7 @@ class NetworkInfo:
     assets: tuple[TokenInfo, ...]
     normalize_address: Callable[[str], str]
     payout_max_minor: int = (1 << 256) - 1
+    block_ms: int = 12_000
     receipts: ReceiptFacts | None = None
     escrow: EscrowScheme | None = None
 

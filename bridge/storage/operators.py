@@ -6,6 +6,7 @@ from typing import Any
 from bridge.storage.batches import with_attempts
 from bridge.storage.codec import lane_from, network_from
 from bridge.storage.conditions import IS_OPEN, NOT_FINAL, PAYABLE
+from bridge.storage.fees import FeeQueries
 from bridge.storage.listing import listed
 from bridge.storage.pages import Listing, Page
 from bridge.storage.records import (
@@ -93,9 +94,10 @@ _WORKERS = """
     FROM networks n ORDER BY n.name
 """
 _SEEN_WITHIN = timedelta(minutes=1)
+_FEES_SHOWN = timedelta(days=1)
 
 
-class OperatorQueries:
+class OperatorQueries(FeeQueries):
     pool: Any
 
     async def all_settlements(
@@ -156,6 +158,10 @@ class OperatorQueries:
             workers={row["name"]: row["workers"] for row in workers},
             dead_letters=inbox["dead"],
             oldest_event_at=inbox["oldest"],
+            fees={
+                one.network: (one, await self.fee_report(one.network, now - _FEES_SHOWN))
+                for one in await self.outlooks()
+            },
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
+from bridge.storage.fees import FeeReport, Outlook
 from settlement.batch import Batch, BatchStatus
 from settlement.ids import OrderId, TenantId
 from settlement.ledger.accounts import Account
@@ -181,6 +182,7 @@ class Standing:
     workers: Mapping[str, int]
     dead_letters: int
     oldest_event_at: datetime | None
+    fees: Mapping[str, tuple[Outlook, FeeReport]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from chain.gas.artifact import Model
+from chain.gas.artifact import BadArtifact, Model
 from chain.gas.history import History, News
 from chain.gas.market import Market
+from chain.gas.retrain import open_model
 from chain.network import Network
 from settlement.errors import ChainError
 from settlement.ports.clock import Clock
@@ -31,7 +32,7 @@ _L1_EVERY = timedelta(minutes=1)
 
 
 class NoteStore(Protocol):
-    """Where outlooks and decisions are left; ``chain.gas.store`` has the real one."""
+    """Where outlooks and decisions are left, and promoted models lie (``chain.gas.store``)."""
 
     async def save_outlook(
         self, network: str, head_number: int, seen_at: datetime, content: Mapping[str, Any]
@@ -40,6 +41,10 @@ class NoteStore(Protocol):
     async def note(self, decision: Decision) -> None: ...
 
     async def score(self, network: str, now: datetime, block_ms: int) -> int: ...
+
+    async def promoted(self, network: str) -> str | None: ...
+
+    async def model(self, network: str, digest: str) -> dict[str, Any]: ...
 
 
 class L1Share(Protocol):
@@ -60,6 +65,7 @@ class _Followed:
     market: Market | None = None
     looked_at: datetime | None = None
     failing: bool = False
+    promoted: str | None = None
     l1_share_wei: int = 0
     l1_asked_at: datetime | None = None
 
@@ -86,7 +92,6 @@ class GasService:
         self._store = store
         self._clock = clock
         self._load_model = load_model
-        self._model: Model | None = None
         self._waits = waits
         self._l1_shares = l1_shares or {}
         self._looks: set[asyncio.Task[None]] = set()
@@ -125,10 +130,12 @@ class GasService:
         await asyncio.gather(*(self._look(one) for one in self._followed.values()))
 
     async def score(self) -> None:
-        """Hold past decisions against hindsight; never raises."""
+        """Hold past decisions against hindsight, and notice a promotion; never raises."""
         for name, one in self._followed.items():
             try:
                 await self._store.score(name, self._clock.now(), one.network.block_ms)
+                if one.market and await self._store.promoted(name) != one.promoted:
+                    one.market = None  # the next look begins again, with the new model
             except Exception as error:
                 self._log.warning("decisions_not_scored", network=name, error=repr(error))
 
@@ -170,9 +177,7 @@ class GasService:
         market = one.market
         if market is None or news.is_break:
             rows = await one.history.known(REPLAYED_BLOCKS)
-            if self._model is None:
-                self._model = await asyncio.to_thread(self._load_model)
-            market = Market(self._model, one.network.block_ms)
+            market = Market(await self._model_of(one), one.network.block_ms)
             await asyncio.to_thread(market.replay, rows, news.next_fee_wei)
             one.market = market
         elif news.blocks:
@@ -180,6 +185,17 @@ class GasService:
         else:
             return
         await self._tell(one, market)
+
+    async def _model_of(self, one: _Followed) -> Model:
+        """What was promoted for this network; where that does not open, what is shipped."""
+        one.promoted = await self._store.promoted(one.network.name)
+        if one.promoted is not None:
+            content = await self._store.model(one.network.name, one.promoted)
+            try:
+                return await asyncio.to_thread(open_model, content)
+            except BadArtifact as error:
+                self._log.error("gas_model_unusable", network=one.network.name, error=str(error))
+        return await asyncio.to_thread(self._load_model)
 
     async def _tell(self, one: _Followed, market: Market) -> None:
         if market.head is None:

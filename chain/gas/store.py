@@ -1,5 +1,6 @@
 """This package's tables in SQL, over a pool of PostgreSQL connections that is handed in."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -65,15 +66,16 @@ _SCORE = """
     WHERE d.id = due.id
     RETURNING d.id
 """
-_SAVED = """
-    SELECT count(*) AS decisions, coalesce(sum(sent), 0) AS orders,
-           coalesce(sum(sent * at_once_wei::numeric), 0) AS at_once_wei,
-           coalesce(sum(sent * fee_wei::numeric), 0) AS paid_wei,
-           coalesce(sum(sent * best_wei::numeric), 0) AS best_wei
-    FROM gas_decisions
-    WHERE network = $1 AND decided_at > $2 AND scored_at IS NOT NULL AND best_wei IS NOT NULL
+_SAVE_MODEL = """
+    INSERT INTO gas_models (network, digest, trained_at, promoted_at, scores, content)
+    VALUES ($1, $2, $3, CASE WHEN $4 THEN $3 END, $5, $6)
+    ON CONFLICT DO NOTHING
 """
-_DECISIONS = "SELECT * FROM gas_decisions WHERE network = $1 ORDER BY id DESC LIMIT $2"
+_PROMOTED = """
+    SELECT digest FROM gas_models WHERE network = $1 AND promoted_at IS NOT NULL
+    ORDER BY promoted_at DESC LIMIT 1
+"""
+_MODEL = "SELECT content FROM gas_models WHERE network = $1 AND digest = $2"
 
 
 class GasStore:
@@ -124,14 +126,29 @@ class GasStore:
         and what the best block until then; returns how many."""
         return len(await self._pool.fetch(_SCORE, network, now, block_ms))
 
-    async def saved(self, network: str, since: datetime) -> dict[str, int]:
-        """Sums over the scored decisions since then, in wei per unit of gas, by order."""
-        row = await self._pool.fetchrow(_SAVED, network, since)
-        return {name: int(value) for name, value in row.items()}
+    async def save_model(
+        self,
+        network: str,
+        content: Mapping[str, Any],
+        scores: Mapping[str, Any],
+        now: datetime,
+        *,
+        promote: bool,
+    ) -> None:
+        """Every challenger is kept with its scores; the newest promoted one serves."""
+        text = json.dumps(content, separators=(",", ":"))
+        digest = content["sha256"]
+        await self._pool.execute(_SAVE_MODEL, network, digest, now, promote, dict(scores), text)
 
-    async def decisions(self, network: str, limit: int) -> list[dict[str, Any]]:
-        """The newest decisions, newest first."""
-        return [dict(row) for row in await self._pool.fetch(_DECISIONS, network, limit)]
+    async def promoted(self, network: str) -> str | None:
+        """The digest of the model that serves; ``None``: the one that is shipped."""
+        digest: str | None = await self._pool.fetchval(_PROMOTED, network)
+        return digest
+
+    async def model(self, network: str, digest: str) -> dict[str, Any]:
+        """A stored model's content."""
+        content: dict[str, Any] = json.loads(await self._pool.fetchval(_MODEL, network, digest))
+        return content
 
 
 def _row(header: GasHeader) -> dict[str, Any]:

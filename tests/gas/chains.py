@@ -53,6 +53,7 @@ class Shelf:
     rows: dict[int, GasHeader] = field(default_factory=dict)
     outlooks: list[dict] = field(default_factory=list)
     notes: list = field(default_factory=list)
+    models: list[dict] = field(default_factory=list)
 
     async def recent(self, network, limit):  # noqa: ARG002
         return [replace(self.rows[n], parent=b"") for n in sorted(self.rows)[-limit:]]
@@ -70,6 +71,12 @@ class Shelf:
 
     async def note(self, decision):
         self.notes.append(decision)
+
+    async def promoted(self, network):  # noqa: ARG002
+        return self.models[-1]["sha256"] if self.models else None
+
+    async def model(self, network, digest):  # noqa: ARG002
+        return self.models[-1]
 
     async def score(self, network, now, block_ms):  # noqa: ARG002
         return 0

@@ -1,0 +1,130 @@
+"""``tidegate gas``: a network's fees, what is thought of them, and training on what was seen."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.console.context import Desk, open_desk, runs, table
+from bridge.gas import retrain
+from bridge.storage.fees import FeeReport, Outlook
+from chain.gas.chart import draw
+from chain.registry import load_network
+from settlement.errors import NotFound
+from settlement.money import format_minor
+from settlement.quote import Speed
+from settlement.schedule import SETTLE_WITHIN_MS
+
+_SHOWN = timedelta(days=30)
+
+
+@click.group()
+def gas() -> None:
+    """When to send: fees, forecasts, decisions."""
+
+
+@gas.command("show")
+@click.argument("network")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw it to this file, as SVG.")
+@runs
+async def show(network: str, plot: Path | None) -> None:
+    """The newest forecast of a network, what waits, the newest decisions, and what was saved."""
+    native = load_network(network).native
+    async with open_desk() as desk:
+        outlook = await _outlook(desk, network)
+        history = await desk.queries.fee_blocks(network, 300)
+        decisions = await desk.queries.fee_decisions(network, 10)
+        waiting = await desk.queries.waiting_for(network)
+        report = await desk.queries.fee_report(network, desk.clock.now() - _SHOWN)
+    if plot is not None:
+        _draw(plot, outlook, history)
+    click.echo(_forecast(outlook))
+    for one in waiting:
+        until = one.since + timedelta(milliseconds=SETTLE_WITHIN_MS[Speed(one.speed)])
+        click.echo(f"waiting: {one.orders} {one.asset} ({one.speed}), until {until:%H:%M:%S} UTC")
+    if decisions:
+        heads = ("DECIDED", "ASSET", "WHY", "SENT", "FEE", "BELOW", "BEST")
+        click.echo(table([_decision(row) for row in decisions], heads))
+    click.echo(_report(report, native.scale, native.code))
+
+
+def _draw(plot: Path, outlook: Outlook, history: Sequence[Mapping[str, Any]]) -> None:
+    content = outlook.content
+    blocks = [(row["number"], row["base_fee_wei"]) for row in history]
+    bands, reservations = content["bands"], content["reservations"]
+    plot.write_text(draw(outlook.network, blocks, content["next_fee_wei"], bands, reservations))
+    click.echo(f"drawn to {plot}")
+
+
+@gas.command("train")
+@click.argument("networks", nargs=-1)
+@runs
+async def train(networks: tuple[str, ...]) -> None:
+    """Train on the stored history (all followed networks, or those named), and promote what is
+    better on the newest blocks, which it has not seen. Needs the extra `gas`."""
+    async with open_desk() as desk:
+        followed = [one.network for one in await desk.queries.outlooks()]
+        for network in networks or followed:
+            click.echo(await retrain(desk.store.pool, network, desk.clock.now()))
+
+
+async def _outlook(desk: Desk, network: str) -> Outlook:
+    found = await desk.queries.outlooks(network)
+    if not found:
+        raise NotFound(f"no worker has followed the fees of {network} yet")
+    return found[0]
+
+
+def _forecast(outlook: Outlook) -> str:
+    content = outlook.content
+    reservations = dict(content["reservations"])
+    rows = [
+        (
+            str(blocks),
+            *(_gwei(fee) for fee in (quantiles[0], quantiles[2], quantiles[-1])),
+            _gwei(reservations.get(blocks)),
+        )
+        for blocks, quantiles in content["bands"]
+    ]
+    head = (
+        f"block {outlook.head_number}, seen {outlook.seen_at:%Y-%m-%d %H:%M:%S} UTC; the next asks "
+        f"{_gwei(content['next_fee_wei'])} gwei"
+    )
+    waits = "" if content["waits"] else "\norders do not wait on this network (TIDEGATE_GAS_POLICY)"
+    heads = ("BLOCKS", "10%", "MEDIAN", "90%", "LEAVES BELOW")
+    return f"{head}{waits}\n{table(rows, heads)}"
+
+
+def _decision(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{row['decided_at']:%m-%d %H:%M:%S}",
+        str(row["asset"]),
+        str(row["reason"]),
+        f"{row['sent']} of {row['orders']}",
+        *(_gwei(row[name]) for name in ("fee_wei", "below_wei", "best_wei")),
+    )
+
+
+def _report(report: FeeReport, scale: int, code: str) -> str:
+    def coins(wei: int) -> str:
+        sign = "-" if wei < 0 else ""
+        return f"{sign}{format_minor(abs(wei), scale)} {code}"
+
+    lines = [
+        f"30 days: {report.batches} batches, {coins(report.quoted_wei)} quoted, "
+        f"{coins(report.paid_wei)} paid, difference {coins(report.quoted_wei - report.paid_wei)}"
+    ]
+    captured = report.captured_millionths
+    if captured is not None:
+        share = f"{captured // 10_000}% of what perfect foresight would have saved"
+        lines.append(f"{share}, {report.orders} orders")
+    return "\n".join(lines)
+
+
+def _gwei(wei: object) -> str:
+    """Whole gwei and six digits, without a float in between."""
+    if not isinstance(wei, int):
+        return "-"
+    return f"{wei // 10**9}.{wei % 10**9 // 1000:06d}"

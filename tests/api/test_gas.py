@@ -1,0 +1,113 @@
+"""A network's fees over the API and the monitor: what was seen, thought and decided."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bridge.metrics import Metrics
+from bridge.storage.records import Role
+from chain.gas import artifact
+from chain.gas.chart import draw
+from chain.gas.market import Market
+from chain.gas.reader import GasReader
+from chain.gas.store import GasStore
+from chain.networks.local import NETWORK
+from settlement.ports.gas import Decision
+from settlement.quote import Speed
+from tests.api.test_monitoring import shown, value
+from tests.gas.chains import mined
+
+START = 1_760_000_000
+
+
+def seconds(count):
+    return datetime.fromtimestamp(START + count, UTC)
+
+
+@pytest.fixture
+async def followed(api):
+    """Sixty blocks, what a market makes of them, and two decisions: one sent, one waited."""
+    await api.store.pool.execute("TRUNCATE gas_blocks, gas_outlooks, gas_decisions")
+    store, blocks = GasStore(api.store.pool), mined(60, time_s=START)
+    market = Market(artifact.load(), NETWORK.block_ms)
+    market.replay(blocks, None)
+    await store.keep("local", blocks)
+    content = {**market.report(), "l1_share_wei": 7, "waits": True}
+    await store.save_outlook("local", 159, api.services.clock.now(), content)
+    facts = {"network": "local", "asset": "local:DUSD", "orders": 3}
+    times = {"waiting_since": seconds(60), "deadline": seconds(360)}
+    fee = blocks[20].base_fee_wei
+    await store.note(
+        Decision(**facts, **times, decided_at=seconds(200), reason="fee_may_fall", sent=0)
+    )
+    await store.note(
+        Decision(
+            **facts,
+            **times,
+            decided_at=seconds(228),
+            reason="fee_is_low",
+            sent=2,
+            head_number=119,
+            fee_wei=fee,
+            below_wei=fee,
+        )
+    )
+    return store, blocks, market
+
+
+async def test_hindsight_holds_a_decision_against_the_blocks_until_its_deadline(api, followed):
+    """What sending at once would have paid, and the best block; not before the deadline."""
+    store, blocks, _ = followed
+    assert await store.score("local", seconds(300), 12_000) == 0
+    assert await store.score("local", seconds(400), 12_000) == 1
+    assert await store.score("local", seconds(400), 12_000) == 0
+    [sent, waited] = await api.services.queries.fee_decisions("local", 9)
+    assert sent["at_once_wei"] == blocks[6].base_fee_wei
+    assert sent["best_wei"] == min(row.base_fee_wei for row in blocks[6:31])
+    assert waited["scored_at"] is None
+    report = await api.services.queries.fee_report("local", seconds(0))
+    assert report.orders == 2
+    assert report.decided_wei == 2 * blocks[20].base_fee_wei
+
+
+async def test_operators_see_history_forecast_and_decisions_and_merchants_do_not(api, followed):
+    """All amounts are strings; the monitor has coverage and drift."""
+    _, blocks, market = followed
+    refused = await api.get("/v1/networks/local/gas")
+    assert refused.status_code == 403
+    key = api.keys[Role.OPERATOR]
+    answer = (await api.get("/v1/networks/local/gas?blocks=5", key=key)).json()
+    assert [row["number"] for row in answer["history"]] == [155, 156, 157, 158, 159]
+    assert answer["history"][-1]["base_fee_wei"] == str(blocks[-1].base_fee_wei)
+    assert answer["forecast"]["next_base_fee_wei"] == str(market.next_fee_wei)
+    assert len(answer["forecast"]["bands"][0]["quantiles_wei"]) == 5
+    assert [row["reason"] for row in answer["decisions"]] == ["fee_is_low", "fee_may_fall"]
+    assert answer["planned"] == []
+    assert answer["report"]["difference_wei"] == "0"
+    assert (await api.get("/v1/networks/nowhere/gas", key=key)).status_code == 404
+    metrics = await shown(Metrics(), api)
+    coverage = value(metrics, "gas_forecast_coverage", network="local", blocks="1")
+    assert coverage == market.watch.report()["1"]["coverage"]
+    assert value(metrics, "network_fee_paid_ether", network="local") == 0
+
+
+async def test_quotes_follow_a_fresh_outlook_and_the_networks_figures_without_one(api, followed):
+    """More time is never dearer; an old outlook is none."""
+    store, _, market = followed
+    clock = api.services.clock
+    reader = GasReader({"local": NETWORK}, store, clock)
+    fees = [await reader.quote_fee_wei("local", speed) for speed in Speed]
+    assert fees == [60_000 * market.speed_fees_wei()[speed] + 7 for speed in Speed]
+    assert fees == sorted(fees, reverse=True)
+    clock.ahead += timedelta(minutes=3)
+    late = await reader.quote_fee_wei("local", Speed.INSTANT)
+    assert late == 60_000 * NETWORK.static_fee_wei
+
+
+def test_the_picture_has_history_band_and_reservation_line():
+    """Valid where there is next to nothing to draw, too."""
+    bands = [(1, (8, 9, 10, 11, 12)), (300, (5, 7, 10, 14, 19))]
+    full = draw("local", [(1, 10), (2, 11)], 10, bands, [(1, 9), (300, None)])
+    assert full.count("<polygon") == 2
+    assert full.count("<polyline") == 3
+    assert draw("local", [], 10, [], []).endswith("</svg>\n")
