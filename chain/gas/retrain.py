@@ -64,9 +64,8 @@ def divide(rows: Sequence[GasHeader]) -> tuple[list[BlockWindow], BlockWindow]:
     windows = windows_of(rows)
     newest = len(windows[-1]) if windows else 0
     unseen = min(max(newest // UNSEEN_SHARE, UNSEEN_MIN), UNSEEN_MAX)
-    known = [
-        window for window in windows_of(rows[: len(rows) - unseen]) if len(window) >= UNSEEN_MIN
-    ]
+    older = windows_of(rows[: len(rows) - unseen])
+    known = [window for window in older if len(window) >= UNSEEN_MIN]
     if newest < unseen or sum(map(len, known)) < TRAINED_MIN:
         raise TooLittleHistory(
             f"{len(rows)} blocks are known; {TRAINED_MIN} to train on and {unseen} connected ones "
@@ -78,15 +77,23 @@ def divide(rows: Sequence[GasHeader]) -> tuple[list[BlockWindow], BlockWindow]:
 def judge(unseen: BlockWindow, champion: Model, challenger: Model) -> Trial:
     """Both walk the unseen window as they would have served."""
     ours, theirs = _scores(unseen, champion), _scores(unseen, challenger)
-    gains = [theirs["captured"][d] - ours["captured"][d] for d in ours["captured"]]
-    is_better = (
-        sum(gains) / len(gains) > BETTER_BY
-        and min(gains) > -WORSE_BY
-        and theirs["pinball_5"] <= ours["pinball_5"] * _PINBALL_SLACK
-    )
     return Trial(
         {"window": unseen.name, "blocks": len(unseen), "champion": ours, "challenger": theirs},
-        is_better,
+        is_better(ours, theirs),
+    )
+
+
+def is_better(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> bool:
+    """More captured on average, nowhere clearly less, and a forecast that is no worse."""
+    gains = [
+        challenger["captured"][deadline] - captured
+        for deadline, captured in champion["captured"].items()
+    ]
+    return bool(
+        gains
+        and sum(gains) / len(gains) > BETTER_BY
+        and min(gains) > -WORSE_BY
+        and challenger["pinball_5"] <= champion["pinball_5"] * _PINBALL_SLACK
     )
 
 

@@ -68,7 +68,7 @@ _SCORE = """
 """
 _SAVE_MODEL = """
     INSERT INTO gas_models (network, digest, trained_at, promoted_at, scores, content)
-    VALUES ($1, $2, $3, CASE WHEN $4 THEN $3 END, $5, $6)
+    VALUES ($1, $2, $3::timestamptz, CASE WHEN $4 THEN $3::timestamptz END, $5, $6)
     ON CONFLICT DO NOTHING
 """
 _PROMOTED = """

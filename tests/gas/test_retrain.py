@@ -1,14 +1,11 @@
-"""Champion and challenger on stored blocks: what is kept apart, who wins, what serves afterwards."""
+"""Champion and challenger on stored blocks: what is kept apart, who wins, what serves then."""
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 
 from chain.gas import artifact
 from chain.gas.artifact import BadArtifact
 from chain.gas.history import History
-from chain.gas.retrain import TooLittleHistory, divide, judge, open_model, windows_of
+from chain.gas.retrain import TooLittleHistory, divide, is_better, judge, open_model, windows_of
 from chain.gas.service import GasService
 from chain.gas.store import GasStore
 from chain.networks.local import NETWORK
@@ -39,17 +36,28 @@ def test_the_newest_connected_blocks_are_kept_apart_and_gaps_cut():
     assert known[-1].numbers[-1] < unseen.numbers[0]
 
 
-def test_the_champion_stays_unless_the_challenger_is_better(model):
-    """Equal is not better; one that waits for the lowest fee of all, and pays for it, loses."""
-    [window] = windows_of(mined(620))
-    equal = judge(window, model, model)
-    assert not equal.is_better
-    assert equal.scores["champion"] == equal.scores["challenger"]
-    never = replace(
-        model, learned_share=np.zeros(model.horizon), percentiles=np.full(model.horizon, -4.0)
-    )
-    assert judge(window, never, model).is_better
-    assert not judge(window, model, never).is_better
+@pytest.mark.parametrize(
+    ("captured", "pinball", "wins"),
+    [
+        ({"5": 0.30, "50": 0.40}, 0.1, False),  # equal is not better
+        ({"5": 0.36, "50": 0.42}, 0.1, True),
+        ({"5": 0.26, "50": 0.60}, 0.1, False),  # clearly worse at one deadline
+        ({"5": 0.36, "50": 0.42}, 0.12, False),  # a worse forecast
+    ],
+)
+def test_the_champion_stays_unless_the_challenger_is_better(captured, pinball, wins):
+    """On average by half a percent, nowhere clearly worse, and with no worse a forecast."""
+    champion = {"captured": {"5": 0.30, "50": 0.40}, "pinball_5": 0.1}
+    assert is_better(champion, {"captured": captured, "pinball_5": pinball}) is wins
+
+
+def test_both_walk_the_unseen_window_as_they_would_have_served(model):
+    """Deadlines that do not fit into it are left out."""
+    [window] = windows_of(mined(130))
+    trial = judge(window, model, model)
+    assert trial.scores["champion"] == trial.scores["challenger"]
+    assert list(trial.scores["champion"]["captured"]) == ["5", "50"]
+    assert not trial.is_better
 
 
 def test_a_stored_model_that_was_altered_does_not_open():

@@ -13,6 +13,7 @@ from chain.gas.service import GasService
 from chain.gas.tips import tips_within_wei
 from chain.networks.local import NETWORK
 from settlement.ports.gas import Waiting
+from settlement.quote import Speed
 from tests.gas.chains import Node, Shelf, mined
 from tests.support.waiting import eventually
 
@@ -55,7 +56,7 @@ async def test_there_is_no_opinion_without_a_node_a_history_or_leave_to_wait(mod
     assert await asked(gas) is None
     await gas.refresh()
     assert await asked(gas) is None
-    assert await gas.quote_fee_wei("local") == 60_000 * NETWORK.static_fee_wei
+    assert await gas.quote_fee_wei("local", Speed.INSTANT) == 60_000 * NETWORK.static_fee_wei
     assert shelf.outlooks == []
     node.is_down = False
     node.chain = mined(10)
