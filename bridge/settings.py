@@ -294,18 +294,11 @@ class Settings:
         "list",
     )
     price_age_s: int = _var(
-        "TIDEGATE_PRICE_AGE_S",
-        parse_integer(5, 3_600),
-        "60",
-        "How old an exchange's price may be, in seconds.",
-        "integer",
+        "TIDEGATE_PRICE_AGE_S", parse_integer(5, 3_600), "60", "Oldest price, seconds.", "integer"
     )
     price_apart_bps: int = _var(
-        "TIDEGATE_PRICE_APART_BPS",
-        parse_integer(1, 5_000),
-        "100",
-        "How far apart the exchanges' prices may be, in basis points of the lowest.",
-        "integer",
+        *("TIDEGATE_PRICE_APART_BPS", parse_integer(1, 5_000), "100"),
+        *("How far apart exchanges may be, in basis points of the lowest.", "integer"),
     )
     quote_life_s: int = _var(
         "TIDEGATE_QUOTE_LIFE_S",
