@@ -46,7 +46,7 @@ class ForecastView(Struct, kw_only=True):
     network_fees_wei: dict[str, str]
     tips_wei: dict[str, list[str]]
     l1_share_wei: str
-    quality: dict[str, dict[str, float]]
+    quality: dict[str, dict[str, Any]]
     model: str
     waits: bool
 
