@@ -50,7 +50,7 @@ class Labels:
         """What address lists say of an account's category."""
         kinds = dict(self.kinds)
         for address, listing in listed:
-            kind = _kind({"category": listing.category}, policy)
+            kind = _kind({"labels": listing.category}, policy)
             if kind != NOBODY:
                 kinds.setdefault(address, kind)
         return Labels(kinds, self.versions)

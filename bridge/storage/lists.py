@@ -121,7 +121,8 @@ class ListQueries:
         """Newest first; ``ended``: with those that were delisted. The cursor is the entry's id."""
         where: list[tuple[str, Any]] = [("tenant_id = {}", tenant_id), ("list = {}", name)]
         if address is not None:
-            where.append(("address = {}", address))
+            hexadecimal = address[:2] in ("0x", "0X")  # stored without case, base58 exactly
+            where.append(("address = {}", address.lower() if hexadecimal else address))
         if not ended:
             where.append(("(removed_in IS NULL) = {}", True))
         select = "SELECT * FROM list_entries"

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from compliance_graph.labels import Labels
 from compliance_graph.lists import ListBook, Lists
 from compliance_graph.lists.addresses import checked_form, normal_form
 from compliance_graph.lists.files import AddressLists, read_publication
 from compliance_graph.lists.lookalike import Ends
 from compliance_graph.lists.treasury import read_treasury
+from compliance_graph.policy import load_policy
 from compliance_graph.screener import judge
 from settlement.errors import InvalidAddress, ScreeningUnavailable
 from settlement.ports.lists import Action, Entry, Listing, StoredLists
@@ -222,3 +224,13 @@ def test_a_veto_counts_before_all_and_an_allowance_before_a_review() -> None:
     assert judge([allow, review, label], ())[0] is Outcome.CLEAR
     assert judge([review, label], ())[0] is Outcome.REVIEW
     assert judge([label], ())[0] is Outcome.CLEAR
+
+
+def test_stored_entity_labels_make_the_rules_categories() -> None:
+    """Several words joined by bars, as label files publish them; each may count."""
+    policy = load_policy()
+    label = Listing("names", Action.LABEL, "tornado-cash|contract", "Tornado")
+    book = ListBook(AddressLists((), {}), StoredLists(1, (), (Entry(ETHER.lower(), "ETH", label),)))
+    found = Labels({}, {}).with_listed(book.labelled(), policy)
+    [mixer] = [c.number for c in policy.categories if c.name == "mixer"]
+    assert found.kinds == {ETHER.lower(): mixer}
