@@ -17,7 +17,7 @@ ARGS ?=
 # Test processes; each has its own PostgreSQL, chain and emulator.
 JOBS ?= 2
 
-.PHONY: help run setup test check fmt bench bench-gas bench-settlement migrate contracts contracts-test contracts-long \
+.PHONY: help run setup test check fmt bench bench-gas bench-settlement bench-screening migrate contracts contracts-test contracts-long \
 	contracts-mutate chaos chaos-sabotage slither pin clean clean-data FORCE
 
 help: ## Show these lines
@@ -56,6 +56,9 @@ bench-settlement: $(DEV) ## Orders settled per second, beside plain SQL and othe
 	@scripts/node-packages base || true
 	@$(PY) -m pip install --quiet --editable '.[bench]' --constraint requirements/dev.txt
 	@$(PY) -m benchmarks.settlement $(ARGS)
+
+bench-screening: $(DEV) ## One screening end to end, hubs included; at ten times the edges, too
+	@$(PY) -m benchmarks.screening $(ARGS)
 
 chaos: $(DEV) ## The long storm: kills, faults, reorganisations, then an audit (ARGS="--seed 2")
 	@scripts/node-packages base || true

@@ -17,7 +17,7 @@ from compliance_graph.features import SERVED_NAMES, describe
 from compliance_graph.graph import Floats
 from compliance_graph.kernels import thinned
 from compliance_graph.pairs import PairIndex
-from compliance_graph.scoring import CONTEXT, EGO, PAIRS_MIN, Score, Scorer
+from compliance_graph.scoring import CONTEXT, EGO, Score, Scorer, is_known
 from compliance_graph.secondopinion import PaymentPart
 
 FEATURES_SHOWN = 12
@@ -128,7 +128,7 @@ class Explanation:
 
 def explain(scorer: Scorer, index: PairIndex, node: int) -> Explanation | None:
     """``None`` where the model abstains: there is nothing to explain."""
-    if index.degree(node) < PAIRS_MIN:
+    if not is_known(index, node):
         return None
     values = describe(index, node, amounts=False)[None, :]
     rows = scorer.rows(values)
@@ -172,21 +172,23 @@ def _counterparties(
     """Each one's part, the largest first."""
     values = np.stack([index.without(node, {peer}, _served) for peer in asked])
     left = scorer.margins(scorer.rows(values)).min(axis=1)
-    found = []
-    for peer, log_odds in zip(asked, left.tolist(), strict=True):
-        rows = {
-            name: [row for row in zip(*side.rows(node), strict=True) if row[0] == peer]
-            for name, side in (("in", index.incoming), ("out", index.outgoing))
-        }
-        both = rows["in"] + rows["out"]
-        direction = "both" if all(rows.values()) else "in" if rows["in"] else "out"
-        found.append(
-            CounterpartyPart(
-                peer, direction, int(sum(r[1] for r in both)), float(sum(r[2] for r in both)),
-                int(max(r[3] for r in both)), (score.log_odds or 0.0) - log_odds,
-            )
-        )  # fmt: skip
-    return sorted(found, key=lambda part: (-part.log_odds, part.node))
+    lost = [(score.log_odds or 0.0) - log_odds for log_odds in left.tolist()]
+    parts = [_part(index, node, peer, part) for peer, part in zip(asked, lost, strict=True)]
+    return sorted(parts, key=lambda part: (-part.log_odds, part.node))
+
+
+def _part(index: PairIndex, node: int, peer: int, log_odds: float) -> CounterpartyPart:
+    """What the account and the counterparty sent each other."""
+    transfers, amount, last_s, ways = 0, 0.0, 0, []
+    for way, side in (("in", index.incoming), ("out", index.outgoing)):
+        peers, counts, amounts, times = side.rows(node)
+        for row in np.flatnonzero(peers == peer).tolist():
+            transfers += int(counts[row])
+            amount += float(amounts[row])
+            last_s = max(last_s, int(times[row]))
+            ways.append(way)
+    direction = ways[0] if len(ways) == 1 else "both"
+    return CounterpartyPart(peer, direction, transfers, amount, last_s, log_odds)
 
 
 def _served(index: PairIndex, node: int) -> Floats:

@@ -46,9 +46,12 @@ class ShippedModel:
 
     def __init__(self) -> None:
         self._scorer: Scorer | None = None
+        self._last: tuple[GrowingGraph, GraphJudge] | None = None
 
     def over(self, graph: GrowingGraph) -> GraphJudge:
         """Called in a thread. Raises :class:`~compliance_graph.artifact.ArtifactRefused`."""
         if self._scorer is None:
             self._scorer = Scorer.load()
-        return GraphJudge(self._scorer, graph)
+        if self._last is None or self._last[0] is not graph:
+            self._last = (graph, GraphJudge(self._scorer, graph))
+        return self._last[1]

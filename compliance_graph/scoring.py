@@ -7,7 +7,8 @@ not seen are taken for illicit by one view or the other, seldom by both.
 
 With too few pairs the model abstains: among the training accounts with fewer than
 :data:`PAIRS_MIN` pairs only one in fourteen is illicit (elsewhere nearly one in two), so that
-nothing was learned there but that short histories are usually honest.
+nothing was learned there but that short histories are usually honest. It abstains above
+:data:`PAIRS_MAX`, too: no account that it learned from has more than 1,874 pairs.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from compliance_graph.graph import Floats, Ints
 from compliance_graph.pairs import PairIndex
 from compliance_graph.secondopinion import Network
 
-PAIRS_MIN = 5
+PAIRS_MIN, PAIRS_MAX = 5, 5000
 REFERENCE_PAIRS_MIN = 20
 REFERENCE_MIN, REFERENCE_MAX = 200, 800
 EGO, CONTEXT = "ego", "context"
@@ -52,6 +53,11 @@ class Score:
     @property
     def probability_ppm(self) -> int | None:
         return None if self.probability is None else round(self.probability * 1_000_000)
+
+
+def is_known(index: PairIndex, node: int) -> bool:
+    """Is the account of a kind that the model has learned from?"""
+    return PAIRS_MIN <= index.degree(node) <= PAIRS_MAX
 
 
 class Scorer:
@@ -101,7 +107,7 @@ class Scorer:
 
     def score_many(self, index: PairIndex, nodes: Sequence[int]) -> list[Score]:
         """Scores of accounts by their numbers in the index."""
-        enough = [node for node in nodes if index.degree(node) >= PAIRS_MIN]
+        enough = [node for node in nodes if is_known(index, node)]
         if not enough:
             return [self._abstained(index, node) for node in nodes]
         values = np.stack([describe(index, node, amounts=False) for node in enough])
@@ -145,5 +151,6 @@ class Scorer:
 
     def _abstained(self, index: PairIndex, node: int) -> Score:
         pairs = index.degree(node)
-        why = f"{pairs} counterparties are known, {PAIRS_MIN} are too few to judge by"
-        return Score(None, why.replace("are too few", "are needed"), None, False, {}, self.version)
+        limit = f"{PAIRS_MIN} are needed" if pairs < PAIRS_MIN else f"{PAIRS_MAX} are the most"
+        why = f"{pairs} counterparties are known, {limit} to judge by"
+        return Score(None, why, None, False, {}, self.version)

@@ -29,7 +29,7 @@ from compliance_graph.nettrain import TrainedNet, fit_net
 from compliance_graph.pairs import PairIndex
 from compliance_graph.problem import Source, read_source
 from compliance_graph.sampler import Ego, sample
-from compliance_graph.scoring import CONTEXT, PAIRS_MIN
+from compliance_graph.scoring import CONTEXT, PAIRS_MAX, PAIRS_MIN
 from compliance_graph.secondopinion import parity_graph
 from compliance_graph.transfer import (
     BAG,
@@ -164,6 +164,7 @@ def train(sources: dict[str, Source], seeds: int, folder: Path) -> dict[str, Any
         "network": own,
         "review_log_odds": REVIEW_LOG_ODDS,
         "pairs_min": PAIRS_MIN,
+        "pairs_max": PAIRS_MAX,
         "calibration": calibrated(crossings),
         "accounts": {"licit": int((labels == 0).sum()), "illicit": int((labels == 1).sum())},
         "figures": figures,

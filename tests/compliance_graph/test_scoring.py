@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from compliance_graph.artifact import FOLDER, ArtifactRefused
+from compliance_graph.explain import explain
 from compliance_graph.features import describe
 from compliance_graph.graph import GrowingGraph, Transfers
 from compliance_graph.judge import GraphJudge
 from compliance_graph.pairs import PairIndex
-from compliance_graph.scoring import PAIRS_MIN, Scorer
+from compliance_graph.scoring import PAIRS_MAX, PAIRS_MIN, Scorer
 from compliance_graph.secondopinion import parity_graph
 from tests.compliance_graph.made import DAY_S, START_S, hub_graph, random_graph
 
@@ -73,6 +74,13 @@ def test_too_little_history_is_no_evidence(scorer):
         assert str(PAIRS_MIN) in (score.abstained or "")
         assert not score.review
     assert scorer.score(PairIndex.of(hub_graph(PAIRS_MIN).pairs()), 0).abstained is None
+
+
+def test_a_hub_like_none_that_was_learned_from_is_no_guess(scorer):
+    """An exchange's wallet is not judged by what private accounts do; nor explained."""
+    index = PairIndex.of(hub_graph(PAIRS_MAX).pairs())
+    assert str(PAIRS_MAX) in (scorer.score(index, 0).abstained or "")
+    assert explain(scorer, index, 0) is None
 
 
 def test_arrays_say_what_onnx_says(scorer):
