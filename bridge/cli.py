@@ -5,6 +5,7 @@ traceback is a bug of ours.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,12 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "graph": ("bridge.console.graph", "The transfer graph behind screening: status, backfill."),
 }
 """Command → the module that holds it under the same name (dashes as underscores), and its help."""
+
+
+# Our matrices are small: threads that share one cost several times what they save. Read by numpy
+# when it is imported, which no command has done yet.
+for _library in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_library, "1")
 
 
 class _Commands(click.Group):
