@@ -214,6 +214,7 @@ def _ports(store: PostgresStore, chain: EvmChain, gas: GasPort, clock: ChainCloc
     return Ports(
         store=store,
         payment=nobody,
+        prices=nobody,
         screening=ListScreener(list_paths(load({}))),
         chains={"local": chain},
         gas=gas,
