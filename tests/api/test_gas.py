@@ -1,5 +1,6 @@
 """A network's fees over the API and the monitor: what was seen, thought and decided."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -95,7 +96,9 @@ async def test_quotes_follow_a_fresh_outlook_and_the_networks_figures_without_on
     """More time is never dearer; an old outlook is none."""
     store, _, market = followed
     clock = api.services.clock
-    reader = GasReader({"local": NETWORK}, store, clock)
+    demo = GasReader({"local": NETWORK}, store, clock)
+    assert await demo.quote_fee_wei("local", Speed.INSTANT) == 60_000 * NETWORK.static_fee_wei
+    reader = GasReader({"local": replace(NETWORK, local=False)}, store, clock)
     fees = [await reader.quote_fee_wei("local", speed) for speed in Speed]
     assert fees == [60_000 * market.speed_fees_wei()[speed] + 7 for speed in Speed]
     assert fees == sorted(fees, reverse=True)
