@@ -20,8 +20,8 @@ class OutlookStore(Protocol):
 
 
 class GasReader(StaticGas):
-    """The gas port of the API. Quotes by the newest outlook, and by the network's own figures
-    while no worker has left one for :data:`FRESH`, and on local chains, whose fees are no market."""
+    """The gas port of the API. Quotes by the newest outlook; by the network's own figures while no
+    worker has left one for :data:`FRESH`, and on local chains, whose fees are no market."""
 
     def __init__(self, networks: Mapping[str, Network], store: OutlookStore, clock: Clock) -> None:
         super().__init__(networks)
