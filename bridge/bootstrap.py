@@ -277,7 +277,8 @@ async def open_screening(
     """Lists from files and from the database, and the transfer graph where there is one; without
     any list nobody is cleared."""
     queries = Queries(store.pool)
-    lists = ListScreener(list_paths(settings), queries, queries, clock)
+    paths, limits = list_paths(settings), settings.second_officer_above
+    lists = ListScreener(paths, queries, queries, clock, allow_up_to=limits)
     return await open_graph(stack, settings, lists, deployments, store.pool, clock)
 
 

@@ -229,7 +229,7 @@ class Settings:
         parse_amounts,
         "USD=1000.00,EUR=1000.00,GBP=1000.00",
         "Amounts, `CURRENCY=AMOUNT`, above which two officers have to approve an order in review; "
-        "a currency that is not named always needs two.",
+        "a currency that is not named always needs two. Up to them an allow list spares reviews.",
         "list",
     )
     list_urls: Mapping[str, str] = _var(

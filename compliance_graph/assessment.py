@@ -1,7 +1,8 @@
 """From everything that is known to a verdict: a pure function, so that it can be made again.
 
-Order of weight: a veto list blocks; an officer's allow list clears; a list, a rule or the model may
-ask for a review. The model alone never refuses. Where nothing can be said for lack of history or of
+Order of weight: a veto list blocks; an officer's allow list clears, up to a limit and never a
+wallet that is exposed to sanctioned ones; a list, a rule or the model may ask for a review. The
+model alone never refuses. Where nothing can be said for lack of history or of
 answers (an abstention), the wallet is cleared up to the tenant's limit and reviewed above it: a
 fresh wallet is the normal customer.
 """
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compliance_graph.policy import Policy
+from compliance_graph.policy import SANCTIONED, Policy
 from compliance_graph.rules.findings import PPM, Finding
 from settlement.ids import TenantId
 from settlement.money import Asset, Money
@@ -33,9 +34,10 @@ class Facts:
     """All that a verdict is made from; kept with it as its evidence.
 
     ``listed`` and ``list_reasons`` are the lists' own verdict: cleared *with* a reason means that
-    an allow list names the wallet. ``abstained`` says why the graph could not be asked in full
-    (``None``: it could). ``answer`` is ``None`` where no model is deployed. ``explanation`` says
-    what moved the model, for the officer: no verdict depends on it.
+    an allow list names the wallet; ``allowance_spares`` is false where that is not enough, since
+    more is paid than one officer may approve alone. ``abstained`` says why the graph could not be
+    asked in full (``None``: it could). ``answer`` is ``None`` where no model is deployed.
+    ``explanation`` says what moved the model, for the officer: no verdict depends on it.
     """
 
     tenant_id: TenantId
@@ -49,6 +51,7 @@ class Facts:
     versions: Mapping[str, str] = field(default_factory=dict)
     coverage: Mapping[str, Any] = field(default_factory=dict)
     explanation: Mapping[str, Any] | None = None
+    allowance_spares: bool = True
 
     def as_json(self) -> dict[str, Any]:
         amount, answer = self.amount, self.answer
@@ -74,6 +77,8 @@ class Facts:
             "abstained": self.abstained,
             "versions": dict(self.versions),
             "explanation": storable(self.explanation),
+            # Older evidence lacks it, and has to come out again as it was.
+            **({} if self.allowance_spares else {"allowance_spares": False}),
         }
 
     @staticmethod
@@ -93,6 +98,7 @@ class Facts:
             versions=stored["versions"],
             coverage=coverage,
             explanation=stored["explanation"],
+            allowance_spares=stored.get("allowance_spares", True),
         )
 
 
@@ -120,26 +126,36 @@ def assess(facts: Facts, policy: Policy) -> Verdict:
 def _judged(facts: Facts, policy: Policy) -> tuple[Outcome, tuple[Reason, ...]]:
     if facts.listed is Outcome.BLOCK:
         return Outcome.BLOCK, facts.list_reasons
-    if facts.listed is Outcome.CLEAR and facts.list_reasons:
-        return Outcome.CLEAR, facts.list_reasons
-    doubts = [*facts.list_reasons, *_doubts(facts, policy)]
-    if doubts:
-        return Outcome.REVIEW, tuple(doubts)
+    listed = facts.list_reasons
+    if facts.listed is Outcome.CLEAR and listed and facts.allowance_spares:
+        sanctioned = tuple(_reason(finding) for finding in facts.findings if _sanctioned(finding))
+        return (Outcome.REVIEW if sanctioned else Outcome.CLEAR), (*listed, *sanctioned)
+    doubts = _doubts(facts, policy)
+    if doubts or facts.listed is Outcome.REVIEW:
+        return Outcome.REVIEW, (*listed, *doubts)
     silence = _silence(facts)
     if silence is None:
-        return Outcome.CLEAR, ()
+        return Outcome.CLEAR, listed
     if policy.within_limit(facts.tenant_id, facts.amount):
-        return Outcome.CLEAR, (silence,)
+        return Outcome.CLEAR, (*listed, silence)
     above = Reason(silence.code, f"{silence.detail}, and more is paid than goes unlooked at")
-    return Outcome.REVIEW, (above,)
+    return Outcome.REVIEW, (*listed, above)
+
+
+def _sanctioned(finding: Finding) -> bool:
+    return finding.severity == "review" and finding.code.startswith(f"exposure.{SANCTIONED}.")
+
+
+def _reason(finding: Finding) -> Reason:
+    return Reason(finding.code, finding.detail)
 
 
 def _doubts(facts: Facts, policy: Policy) -> list[Reason]:
     """What rules and model ask a review for."""
-    doubts = [Reason(f.code, f.detail) for f in facts.findings if f.severity == "review"]
+    doubts = [_reason(finding) for finding in facts.findings if finding.severity == "review"]
     notes = {f.code: f for f in facts.findings if f.severity == "note"}
     if len(notes) >= policy.notes_for_review or doubts:
-        doubts += [Reason(note.code, note.detail) for note in notes.values()]
+        doubts += map(_reason, notes.values())
     if facts.answer is not None and facts.answer.review:
         score_ppm = facts.answer.probability_ppm or 0
         detail = f"an account that behaves like this one is illicit with {score_ppm / PPM:.1%}"

@@ -1,4 +1,8 @@
-"""The only door: implements ``settlement.ports.screening``."""
+"""The only door: implements ``settlement.ports.screening``.
+
+An officer's allowance spares a wallet reviews for as much as one officer may approve alone; for
+more it stands among the reasons and decides nothing.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
@@ -10,13 +14,15 @@ from compliance_graph.lists.addresses import normal_form
 from compliance_graph.lists.book import is_vetoed
 from compliance_graph.lists.lookalike import Ends
 from settlement.ids import TenantId
+from settlement.money import Money
 from settlement.ports.clock import Clock, SystemClock
 from settlement.ports.lists import Action, Listing, ListSource, WalletHistory
 from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 
 
 class ListScreener:
-    """Judges wallets by address lists alone."""
+    """Judges wallets by address lists alone. ``allow_up_to``: per currency code the most, in minor
+    units, that an allow list spares a review; of a currency that is not named, nothing."""
 
     def __init__(
         self,
@@ -24,10 +30,13 @@ class ListScreener:
         source: ListSource | None = None,
         history: WalletHistory | None = None,
         clock: Clock | None = None,
+        *,
+        allow_up_to: Mapping[str, int] | None = None,
     ) -> None:
         self._lists = Lists(paths, source)
         self._history = history
         self._clock = clock or SystemClock()
+        self._allow_up_to = dict(allow_up_to or {})
 
     async def book(self) -> ListBook:
         """Raises :class:`~settlement.errors.ScreeningUnavailable`."""
@@ -37,13 +46,21 @@ class ListScreener:
         book, now = await self._lists.book(), self._clock.now()
         found = book.of(subject.network, subject.wallet, now, subject.tenant_id)
         doubts = await self._doubts(book, subject)
-        outcome, reasons = judge(found, doubts)
-        evidence = {
+        spares = self._allowance_spares(subject.amount)
+        outcome, reasons = judge(found, doubts, spares)
+        evidence: dict[str, Any] = {
             "listings": [list(astuple(listing)) for listing in found],
             "doubts": [[doubt.code, doubt.detail] for doubt in doubts],
         }
+        if not spares and any(listing.action is Action.ALLOW for listing in found):
+            evidence["allowance_spares"] = False
         versions = book.versions(subject.tenant_id)
         return Verdict(outcome, reasons, versions, evidence=evidence)
+
+    def _allowance_spares(self, amount: Money | None) -> bool:
+        if amount is None:
+            return False
+        return amount.amount_minor <= self._allow_up_to.get(amount.asset.code, -1)
 
     async def _doubts(self, book: ListBook, subject: Subject) -> tuple[Reason, ...]:
         """Whom the address could be mistaken for. One that was paid before is nobody's double."""
@@ -71,25 +88,27 @@ class ListScreener:
         return frozenset(w for w in wallets if is_vetoed(book.of(network, w, now, tenant_id)))
 
 
-def judge(found: Sequence[Listing], doubts: Sequence[Reason]) -> tuple[Outcome, tuple[Reason, ...]]:
-    """A veto counts before all; whoever is allowed is spared the rest."""
+def judge(
+    found: Sequence[Listing], doubts: Sequence[Reason], allowance_spares: bool = True
+) -> tuple[Outcome, tuple[Reason, ...]]:
+    """A veto counts before all; whoever is allowed is spared the rest, unless too much is paid."""
     by_action = {
         action: tuple(_reason(listing) for listing in found if listing.action is action)
         for action in Action
     }
     if by_action[Action.BLOCK]:
         return Outcome.BLOCK, by_action[Action.BLOCK]
-    if by_action[Action.ALLOW]:
-        return Outcome.CLEAR, by_action[Action.ALLOW]
-    asked = (*by_action[Action.REVIEW], *doubts)
-    return (Outcome.REVIEW, asked) if asked else (Outcome.CLEAR, ())
+    allowed, asked = by_action[Action.ALLOW], (*by_action[Action.REVIEW], *doubts)
+    if (allowed and allowance_spares) or not asked:
+        return Outcome.CLEAR, allowed
+    return Outcome.REVIEW, (*allowed, *asked)
 
 
 def judged_again(evidence: Mapping[str, Any], versions: Mapping[str, str]) -> Verdict:
     """The verdict that follows from the evidence of an earlier one."""
     found = [Listing(row[0], Action(row[1]), *row[2:]) for row in evidence["listings"]]
     doubts = tuple(Reason(code, detail) for code, detail in evidence["doubts"])
-    outcome, reasons = judge(found, doubts)
+    outcome, reasons = judge(found, doubts, evidence.get("allowance_spares", True))
     return Verdict(outcome, reasons, versions, evidence=evidence)
 
 

@@ -106,11 +106,9 @@ class GraphScreener:
             listed=listed.outcome,
             list_reasons=listed.reasons,
             list_versions=listed.versions,
+            allowance_spares=listed.evidence.get("allowance_spares", True),
         )
-        decided = listed.outcome is Outcome.BLOCK or (
-            listed.outcome is Outcome.CLEAR and listed.reasons
-        )
-        if decided:
+        if listed.outcome is Outcome.BLOCK:
             return assess(facts, self._policy)
         facts, node, picture = await self._looked_at(subject, facts)
         verdict = assess(facts, self._policy)

@@ -106,8 +106,9 @@ async def list_entries(
 async def add_entry(
     request: Request[Any, Any, Any], name: ListName, data: JSONBody[ListEntryCreate]
 ) -> Answer[ListEntryView]:
-    """On `own_block` or `own_allow`. An allowed address is spared rules, score and reviews, never
-    a veto. What is blocked counts at once, for orders under way, too."""
+    """On `own_block` or `own_allow`. An allowed address is spared rules, score and reviews up to
+    the amount that one officer may approve alone, and never a veto or an exposure to sanctioned
+    addresses. What is blocked counts at once, for orders under way, too."""
     services, tenant_id = services_of(request), caller_of(request).tenant_id
     address = services.list_address(data.asset, data.address)
     if None not in (data.since, data.until) and data.since >= data.until:  # type: ignore[operator]

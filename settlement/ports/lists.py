@@ -21,7 +21,8 @@ class Action(StrEnum):
     """What a list wants for an address that it names.
 
     ``block`` vetoes; ``review`` asks an officer; ``allow`` spares the address rules, model and
-    other lists' reviews, never a veto; ``label`` only says who it is.
+    other lists' reviews up to a limit, never a veto or an exposure to sanctioned addresses;
+    ``label`` only says who it is.
     """
 
     BLOCK = "block"

@@ -250,7 +250,10 @@ async def open_api(store: PostgresStore, dsn: str) -> AsyncIterator[Api]:
         clock=clock,
         metrics=Metrics(),
         probes={},
-        screening=ListScreener(list_paths(settings), queries, queries, clock),
+        screening=ListScreener(
+            *(list_paths(settings), queries, queries, clock),
+            allow_up_to=settings.second_officer_above,
+        ),
         list_address=checked_form,
     )
     listener = socket.socket()

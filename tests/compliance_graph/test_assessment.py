@@ -62,6 +62,34 @@ def test_an_officers_allow_list_spares_rules_and_model():
     )
 
 
+def test_no_allow_list_outweighs_an_exposure_to_sanctioned_wallets():
+    """Whatever the amount; other exposures are spared."""
+    listed = {"list_reasons": (Reason("list.own_allow", "allows"),)}
+    found = finding("exposure.sanctioned.in", "review"), finding("exposure.mixer.in", "review")
+    assert outcome(**listed, findings=found) == (
+        Outcome.REVIEW,
+        ["list.own_allow", "exposure.sanctioned.in"],
+    )
+    assert outcome(**listed, findings=found[1:]) == (Outcome.CLEAR, ["list.own_allow"])
+    assert outcome(**listed, findings=(finding("exposure.sanctioned.in", "note"),)) == (
+        Outcome.CLEAR,
+        ["list.own_allow"],
+    )
+
+
+def test_an_allow_list_that_does_not_spare_stands_among_the_reasons():
+    """As if nobody had allowed the wallet: doubts and silences count."""
+    listed = {"list_reasons": (Reason("list.own_allow", "allows"),), "allowance_spares": False}
+    doubt = {"answer": ModelAnswer(999_999, None, "m", review=True)}
+    assert outcome(**listed) == (Outcome.CLEAR, ["list.own_allow"])
+    assert outcome(**listed, **doubt) == (Outcome.REVIEW, ["list.own_allow", "model.score"])
+    silent = {"abstained": UNKNOWN, "amount": Money(100_001, USD)}
+    assert outcome(**listed, **silent) == (Outcome.REVIEW, ["list.own_allow", "abstained.unknown"])
+    verdict = assess(replace(FACTS, **listed, **doubt), POLICY)
+    stored = json.loads(json.dumps(dict(verdict.evidence)))
+    assert assess(Facts.from_json(stored, {}), POLICY).digest == verdict.digest
+
+
 @pytest.mark.parametrize(
     ("silence", "code"),
     [
@@ -100,6 +128,7 @@ def test_a_verdict_is_made_again_from_what_was_stored_bit_for_bit():
     stored = json.loads(json.dumps({"e": dict(verdict.evidence), "c": dict(verdict.coverage)}))
     again = assess(Facts.from_json(stored["e"], stored["c"]), POLICY)
     assert again.digest == verdict.digest
+    assert "allowance_spares" not in verdict.evidence  # verdicts from before it come out as before
     assert verdict.versions == {
         "ofac": "1",
         "labels:x": "ab",

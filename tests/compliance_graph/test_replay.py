@@ -12,11 +12,23 @@ from compliance_graph.screener import ListScreener
 from settlement.errors import InvalidInput
 from settlement.ids import TenantId
 from settlement.money import Asset, Money
+from settlement.ports.lists import Action, Entry, Listing, StoredLists
 from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 from settlement.screening import worst
 
 WALLET, PARTY = "0x" + "1" * 40, "0x" + "2" * 40
 POLICY = load_policy()
+
+
+class Allowing:
+    """An officer of the tenant ``t`` allowed the wallet."""
+
+    async def list_revision(self) -> int:
+        return 1
+
+    async def stored_lists(self) -> StoredLists:
+        allowance = Listing("own_allow", Action.ALLOW)
+        return StoredLists(1, (), (Entry(WALLET, "ETH", allowance, None, None, "t"),))
 
 
 def stored(verdict: Verdict) -> Verdict:
@@ -50,6 +62,26 @@ async def test_a_verdict_of_the_lists_is_made_again_bit_for_bit(tmp_path: Path) 
     touched = {**verdict.evidence, "listings": []}
     other = Verdict(verdict.outcome, verdict.reasons, verdict.versions, evidence=touched)
     assert replayed(other, WALLET, lambda _: POLICY).digest != other.digest
+
+
+async def test_an_allowance_spares_a_review_up_to_one_officers_limit(tmp_path: Path) -> None:
+    """Above it, or for nobody knows how much, it is a reason beside the doubts; both replay."""
+    path = tmp_path / "watched.csv"
+    path.write_text(f"asset,address,action\nETH,{WALLET},review\nETH,{PARTY},block\n")
+    screener = ListScreener([path], Allowing(), allow_up_to={"USD": 100_000})
+
+    async def judged(amount: Money | None) -> tuple[Outcome, list[str]]:
+        subject = Subject(TenantId("t"), "local", WALLET, amount=amount)
+        verdict = stored(await screener.screen(subject))
+        assert replayed(verdict, WALLET, lambda _: POLICY).digest == verdict.digest
+        return verdict.outcome, [reason.code for reason in verdict.reasons]
+
+    reviewed = (Outcome.REVIEW, ["list.own_allow", "list.watched"])
+    usd = Asset("USD", 2)
+    assert await judged(Money(100_000, usd)) == (Outcome.CLEAR, ["list.own_allow"])
+    assert await judged(Money(100_001, usd)) == reviewed
+    assert await judged(Money(1, Asset("JPY", 0))) == reviewed
+    assert await judged(None) == reviewed
 
 
 def test_a_verdict_over_several_addresses_is_made_again_from_each() -> None:

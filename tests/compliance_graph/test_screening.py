@@ -18,6 +18,7 @@ from settlement.errors import ChainUnknown, ScreeningUnavailable
 from settlement.ids import TenantId
 from settlement.money import Asset, Money
 from settlement.ports.clock import SystemClock
+from settlement.ports.lists import Action, Entry, Listing, StoredLists
 from settlement.ports.notification import NullLog
 from settlement.ports.screening import Outcome, Subject
 from tests.compliance_graph.town import POLICY
@@ -40,9 +41,9 @@ def screener(store, tmp_path):
     lists.write_text(f"asset,address,action\nETH,{THIEF},block\n")
     labels.write_text(f"address,name,labels\n{MIXER},Tornado,tornado-cash\n")
 
-    def make(neighbours=None) -> GraphScreener:
+    def make(neighbours=None, source=None) -> GraphScreener:
         return GraphScreener(
-            ListScreener([lists]),
+            ListScreener([lists], source, allow_up_to={"USD": 100_000}),
             LiveGraph(store, POLICY.worth, tmp_path / "snapshots"),
             POLICY,
             labels=[labels],
@@ -52,6 +53,20 @@ def screener(store, tmp_path):
         )
 
     return make
+
+
+class Allowing:
+    """Officers of the tenant allowed these."""
+
+    def __init__(self, *wallets: str) -> None:
+        listing = Listing("own_allow", Action.ALLOW)
+        self._entries = tuple(Entry(w, "ETH", listing, None, None, "ten_1") for w in wallets)
+
+    async def list_revision(self) -> int:
+        return 1
+
+    async def stored_lists(self) -> StoredLists:
+        return StoredLists(1, (), self._entries)
 
 
 def subject(wallet: str, usd: int = 100) -> Subject:
@@ -93,6 +108,13 @@ async def test_two_hops_from_a_mixer_goes_to_review_with_the_path_and_dust_does_
     await screening.refresh()
     late = await screening.screen(subject(FRESH))
     assert [reason.code for reason in late.reasons] == ["exposure.sanctioned.in"]
+    allowing = screener(source=Allowing(FRESH, WALLET))
+    await allowing.refresh()
+    spared, exposed = [await allowing.screen(subject(one)) for one in (WALLET, FRESH)]
+    assert (spared.outcome, exposed.outcome) == (Outcome.CLEAR, Outcome.REVIEW)
+    assert [r.code for r in exposed.reasons] == ["list.own_allow", "exposure.sanctioned.in"]
+    above = await allowing.screen(subject(WALLET, usd=1001))
+    assert [r.code for r in above.reasons] == ["list.own_allow", "exposure.mixer.in"]
     await postgres_store.pool.execute("UPDATE graph_sources SET updated_at = now() - interval '2h'")
     await screening.refresh()
     assert (await screening.screen(subject(SHOP))).reasons[0].code == "abstained.stale"
