@@ -66,6 +66,7 @@ async def open_ports(
         deployments = load_deployments(deployments_path(settings))
         networks = _networks(settings, deployments)
         caps = fee_caps(settings, networks)
+        clock = SystemClock()
         chains = {}
         for name, deployment in deployments.items():
             keys = signers(settings, deployment) if signing else {}
@@ -74,11 +75,11 @@ async def open_ports(
         yield Ports(
             store=store,
             payment=open_payments(settings),
-            screening=await open_screening(stack, settings, store, deployments, SystemClock()),
+            screening=await open_screening(stack, settings, store, deployments, clock),
             chains=chains,
             gas=gas_service(settings, networks, chains, store.pool),
-            clock=SystemClock(),
-            prices=StaticPrices(settings.prices, SystemClock()),
+            clock=clock,
+            prices=await open_prices(settings, clock, stack),
             policy=policy
             or Policy(fee_caps_wei=caps, price_tolerance_bps=settings.price_tolerance_bps),
             log=logging.get("worker"),
@@ -116,10 +117,19 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def open_prices(settings: Settings, clock: Clock, stack: AsyncExitStack) -> PricePort:
-    """The chosen sources behind one port; what it opens is closed with ``stack``."""
+    """The chosen sources behind one port; what it opens is closed with ``stack``.
+
+    Raises :class:`SettingsError` in live mode for a table alone that nobody said is meant.
+    """
     static = StaticPrices(settings.prices, clock)
     names = [name for name in settings.price_sources if name != "static"]
     if not names:
+        if settings.mode == "live" and not settings.static_prices_are_meant:
+            raise SettingsError(
+                "TIDEGATE_PRICE_SOURCES: live mode does not sell at prices written down by hand; "
+                "name exchanges (kraken,coinbase), or set TIDEGATE_STATIC_PRICES_ARE_MEANT=true "
+                "if TIDEGATE_PRICES is what you want to sell at"
+            )
         return static
     http = await stack.enter_async_context(httpx.AsyncClient())
     rules = Rules(
@@ -162,6 +172,16 @@ def fee_caps(settings: Settings, networks: Mapping[str, Network]) -> dict[str, i
             f"is given for {', '.join(uncapped)}; for example {uncapped[0]}=200gwei"
         )
     return caps
+
+
+def check_facts_keys(settings: Settings) -> None:
+    """Raises :class:`SettingsError` in live mode without any: who may edit an intent's metadata
+    could then say whom a rebuilt order pays."""
+    if settings.mode == "live" and not settings.facts_keys:
+        raise SettingsError(
+            "TIDEGATE_FACTS_KEYS: live mode signs what Stripe's metadata says of an order; set a "
+            "random key of 32 characters or more and keep it apart from the database's backups"
+        )
 
 
 async def no_worker(pool: Any) -> str | None:

@@ -19,7 +19,14 @@ import uvloop
 
 from bridge import worker_metrics
 from bridge.app import create_app, uvicorn_config
-from bridge.bootstrap import database_url, deployments_path, open_ports, open_services, open_wake
+from bridge.bootstrap import (
+    check_facts_keys,
+    database_url,
+    deployments_path,
+    open_ports,
+    open_services,
+    open_wake,
+)
 from bridge.gas import gas_jobs
 from bridge.graph import graph_jobs
 from bridge.settings import Settings, SettingsError
@@ -57,6 +64,7 @@ async def _api(settings: Settings, listener: socket.socket) -> None:
 
 
 async def _worker(settings: Settings, stop: asyncio.Event) -> None:
+    check_facts_keys(settings)  # not in open_ports: a rebuild may have to run without them, once
     wake = await open_wake(database_url(settings))
     deployments = load_deployments(deployments_path(settings))
     try:

@@ -68,11 +68,8 @@ class Settings:
         "TIDEGATE_HOST", parse_text, "127.0.0.1", "Address the API listens on.", "text"
     )
     port: int = _var(
-        "TIDEGATE_PORT",
-        parse_integer(0, 65535),
-        "8000",
-        "Port the API listens on; 0: any.",
-        "integer",
+        *("TIDEGATE_PORT", parse_integer(0, 65535), "8000"),
+        *("Port the API listens on; 0: any.", "integer"),
     )
     state_dir: str = _var(
         "TIDEGATE_STATE_DIR",
@@ -89,11 +86,8 @@ class Settings:
         "choice",
     )
     access_log: bool = _var(
-        "TIDEGATE_ACCESS_LOG",
-        parse_flag,
-        "true",
-        "One log line per request: true or false.",
-        "flag",
+        *("TIDEGATE_ACCESS_LOG", parse_flag, "true"),
+        *("One log line per request: true or false.", "flag"),
     )
     mode: str = _var(
         "TIDEGATE_MODE",
@@ -133,7 +127,7 @@ class Settings:
         "Keys (32 characters or more) that sign what Stripe's metadata says of an order, "
         "comma-separated while rotating: the first signs, all are accepted. Keep them apart from "
         "the database's backups: `tidegate settlement rebuild` believes nothing that they did not "
-        "sign. Empty: unsigned.",
+        "sign. Empty: unsigned; workers refuse that in live mode.",
     )
     stripe_api_base: str | None = _var(
         "STRIPE_API_BASE",
@@ -292,6 +286,12 @@ class Settings:
         "Where prices come from, comma-separated: `kraken` and `coinbase` are asked for their "
         "public tickers and must agree; `static` (`TIDEGATE_PRICES`) answers for what none lists.",
         "list",
+    )
+    static_prices_are_meant: bool = _var(
+        *("TIDEGATE_STATIC_PRICES_ARE_MEANT", parse_flag, "false"),
+        "Live mode refuses `static` as the only price source unless this says that "
+        "`TIDEGATE_PRICES` is what is meant (tokens pegged to the currency): true or false.",
+        "flag",
     )
     price_age_s: int = _var(
         "TIDEGATE_PRICE_AGE_S", parse_integer(5, 3_600), "60", "Oldest price, seconds.", "integer"

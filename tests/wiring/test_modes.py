@@ -1,5 +1,6 @@
 """Test and live never meet: keys, chains and lists of the wrong kind stop the start."""
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,16 @@ from bridge.bootstrap import (
     list_paths,
     open_payments,
     open_ports,
+    open_prices,
     open_services,
 )
+from bridge.prices.market import MarketPrices
+from bridge.prices.static import StaticPrices
+from bridge.processes import run_worker
 from bridge.settings import SettingsError, load
 from chain.deployment import Deployment, save_deployment
 from chain.networks.local import NETWORK
+from settlement.ports.clock import SystemClock
 
 
 @pytest.mark.parametrize(
@@ -81,3 +87,38 @@ def test_a_local_chain_has_a_cap_of_its_own():
     local = {"local": NETWORK}
     assert fee_caps(load({}), local) == {"local": DEMO_FEE_CAP_WEI}
     assert fee_caps(load({"TIDEGATE_FEE_CAPS": "local=2gwei"}), local) == {"local": 2 * 10**9}
+
+
+def test_live_mode_refuses_a_worker_whose_facts_nobody_signs():
+    """Whoever may edit an intent's metadata could say whom a rebuilt order pays."""
+    with pytest.raises(SettingsError, match=r"TIDEGATE_FACTS_KEYS.* 32 characters"):
+        run_worker(load({"TIDEGATE_MODE": "live"}))
+    signed = {"TIDEGATE_MODE": "live", "TIDEGATE_FACTS_KEYS": "k" * 32}
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        run_worker(load(signed))
+
+
+async def test_live_mode_refuses_a_table_as_its_only_prices():
+    """Its defaults are a demo's; somebody has to say that they are meant."""
+    live = {"TIDEGATE_MODE": "live"}
+    async with AsyncExitStack() as stack:
+        with pytest.raises(SettingsError, match="TIDEGATE_STATIC_PRICES_ARE_MEANT=true"):
+            await open_prices(load(live), SystemClock(), stack)
+        for meant in ({"TIDEGATE_STATIC_PRICES_ARE_MEANT": "true"}, {"TIDEGATE_MODE": "test"}):
+            prices = await open_prices(load(live | meant), SystemClock(), stack)
+            assert isinstance(prices, StaticPrices)
+        exchanges = live | {"TIDEGATE_PRICE_SOURCES": "kraken,static"}
+        assert isinstance(await open_prices(load(exchanges), SystemClock(), stack), MarketPrices)
+
+
+@pytest.mark.parametrize("opener", [open_ports, open_services])
+async def test_worker_and_api_ask_the_same_prices(opener, database_dsn, tmp_path: Path):
+    """What was quoted at the market is not looked at again in a table."""
+    environment = {
+        "DATABASE_URL": database_dsn,
+        "STRIPE_API_KEY": "sk_test_wiring",
+        "TIDEGATE_STATE_DIR": str(tmp_path),
+        "TIDEGATE_PRICE_SOURCES": "kraken,coinbase",
+    }
+    async with opener(load(environment)) as opened:
+        assert isinstance(opened.prices, MarketPrices)
