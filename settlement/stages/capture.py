@@ -39,6 +39,7 @@ async def _reserve(ports: Ports) -> int:
     )
     if not orders:
         return 0
+    orders = await _in_time(ports, orders, now)
     orders = await _at_a_fair_price(ports, orders, now)
     if not orders:
         return 0
@@ -59,6 +60,24 @@ async def _reserve(ports: Ports) -> int:
         # Another worker reserved in between; nothing was written: decide afresh, soon.
         await ports.store.apply_many([stay(o, retry_at(now, 0, ports.policy)) for o in orders])
     return len(orders)
+
+
+async def _in_time(ports: Ports, orders: Sequence[Order], now: datetime) -> list[Order]:
+    """Those that time is left for. Looked at before anything that may be out of order: whoever
+    waits for an answer must not wait beyond the card's hold."""
+    late = {order.id: out_of_time(order, now, ports.policy) for order in orders}
+    await apply(ports, [change for change in late.values() if change is not None])
+    return [order for order in orders if late[order.id] is None]
+
+
+def out_of_time(order: Order, now: datetime, policy: Policy) -> Change | None:
+    """Give the hold back before it lapses; no money is taken for an escrow that would be over as
+    soon as it is funded."""
+    if order.settle_by and now >= order.settle_by:
+        return void(order, Status.EXPIRED, "escrow_expired", now)
+    if order.capture_before and now >= after(order.capture_before, -policy.capture_margin_ms):
+        return void(order, Status.EXPIRED, "authorization_lapsed", now)
+    return None
 
 
 async def _at_a_fair_price(ports: Ports, orders: Sequence[Order], now: datetime) -> list[Order]:
@@ -94,7 +113,6 @@ def reserve(
     """First come, first reserved; who does not fit waits with a reason, then is voided.
 
     So does an order of a network that is ``stopped``: no money is taken for what cannot be sent.
-    Nor for an escrow that would be over as soon as it is funded.
     """
     left = dict(available)
     changes = []
@@ -102,10 +120,6 @@ def reserve(
         pair = (order.tenant_id, order.token.asset)
         if order.id in vetoed:
             changes.append(void(order, Status.REJECTED, "list_veto", now))
-        elif order.settle_by and now >= order.settle_by:
-            changes.append(void(order, Status.EXPIRED, "escrow_expired", now))
-        elif order.capture_before and now >= after(order.capture_before, -policy.capture_margin_ms):
-            changes.append(void(order, Status.EXPIRED, "authorization_lapsed", now))
         elif order.network in stopped:
             changes.append(_wait(order, HoldReason.PAUSED, "network_stopped", now, policy))
         elif order.token.amount_minor <= left.get(pair, 0):

@@ -155,10 +155,9 @@ def test_a_wallet_listed_after_its_screening_is_not_captured():
 
 def test_a_hold_about_to_lapse_is_not_captured():
     """A capture that could fail half-way is not begun."""
-    order = _cleared(capture_before=NOW + timedelta(minutes=1))
-    have = {(order.tenant_id, DUSD): order.token.amount_minor}
-    (change,) = capture.reserve([order], have, frozenset(), NOW, POLICY)
-    assert change.patch["reason"] == "authorization_lapsed"
+    change = capture.out_of_time(_cleared(capture_before=NOW + timedelta(minutes=1)), NOW, POLICY)
+    assert change is not None
+    assert (change.to, change.patch["reason"]) == (Status.VOIDING, "authorization_lapsed")
 
 
 @pytest.mark.parametrize("status", [I.PROCESSING, I.UNKNOWN, I.REQUIRES_CAPTURE])
