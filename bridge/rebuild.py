@@ -32,7 +32,7 @@ from settlement.order import Order
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainHistory, ChainPort, Fees, PaidBatch, SelfTransfer
 from settlement.ports.payment import Intent, IntentStatus
-from settlement.rebuild import Settled, assign, is_consistent, step
+from settlement.rebuild import DONE, Settled, assign, is_consistent, step
 from settlement.stages.identity import IN_FLIGHT, replaced
 
 REASON = "being rebuilt after a restored backup"
@@ -106,11 +106,9 @@ class Rebuild:
         if not self.report.left:  # or what such a batch paid would be taken for unpaid
             await self._walk_unpaid()
         await self._rows.past_batch_ids(max((batch.batch_id for batch in paid), default=1))
-        head = await self._chain.head()
-        for lane in lanes:
-            nonce = await self._chain.nonce(lane.address, head.final_number)
-            await self._rows.count_from(lane, nonce)
-        if not self.report.left:
+        if not self.report.left:  # or the next run would not look at the nonces of what is left
+            for lane in lanes:
+                await self._rows.count_from(lane, await self._final_nonce(lane))
             await self._rows.start(self._network)
         return self.report
 
@@ -281,8 +279,10 @@ class Rebuild:
         if not await self._rows.can_record(paid, self._network):
             self.report.left.append(f"batch {paid.batch_id} is known with another root or lane")
             return
+        arrived = [await self._walk(order.id, settled) for order in settled.orders]
+        if not all(arrived):
+            return  # the next run walks the others
         for order in settled.orders:
-            await self._walk(order.id, settled)
             self._intents.pop(order.id, None)
         await self._book(paid, owed)
         # Last, since a final batch is not looked at again.
@@ -323,25 +323,31 @@ class Rebuild:
         for order_id in dict.fromkeys([*self._intents, *(order.id for order in waiting)]):
             await self._walk(order_id, None)
 
-    async def _walk(self, order_id: OrderId, settled: Settled | None) -> None:
-        """Step by step to what the world says; each step is a transaction of its own."""
-        store = self._ports.store
+    async def _walk(self, order_id: OrderId, settled: Settled | None) -> bool:
+        """Step by step to what the world says; each step is a transaction of its own. ``False``:
+        it did not arrive, and is left over."""
+        store, why = self._ports.store, f"did not arrive in {_STEPS_MAX} steps"
         for _ in range(_STEPS_MAX):
             order = await store.get(order_id)
             if order is None:
-                return
+                raise InvariantBroken(f"{order_id} is gone")
             intent = await self._intent(order)
+            if intent is None and settled is not None and order.status not in DONE:
+                why = "was paid, and its own payment is not among those since --since"
+                break
             if intent is None or (settled is None and intent.status is not IntentStatus.SUCCEEDED):
-                return
+                return True
             change = step(order, intent, settled, self._now())
             if change is None:
-                return
+                return True
             try:
                 unmatched = await store.apply_many([change])
             except TidegateError as error:
-                self.report.left.append(f"{order.id} cannot become {change.to}: {error}")
-                return
+                why = f"cannot become {change.to}: {error}"
+                break
             self.report.moved += not unmatched
+        self.report.left.append(f"{order_id} {why}")
+        return False
 
     async def _intent(self, order: Order) -> Intent | None:
         """Its own intent where it has one: metadata can be edited to name any order."""

@@ -38,7 +38,7 @@ _WAY = (
 )
 _UNPAID = frozenset({Status.CAPTURED, Status.SUBMITTED, Status.CONFIRMING})
 _BEFORE_CAPTURE = frozenset(_WAY[:4]) | {Status.IN_REVIEW}
-_DONE = frozenset({Status.COMPLETED, Status.REFUND_PENDING, Status.REFUNDED, Status.REFUND_FAILED})
+DONE = frozenset({Status.COMPLETED, Status.REFUND_PENDING, Status.REFUNDED, Status.REFUND_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _by_id(orders: Sequence[Order], count: int) -> Iterator[tuple[Order, ...]]:
 
 def is_consistent(order: Order, was_paid: bool) -> bool:
     """Whether what we have of the order can be brought to agree with the chain."""
-    if order.status in _DONE:
+    if order.status in DONE:
         return (order.status is Status.COMPLETED) == was_paid
     return order.status in (*_WAY, Status.IN_REVIEW, Status.CONFIRMING)
 
@@ -175,7 +175,7 @@ def _why_not_pay(order: Order, intent: Intent) -> str | None:
 def _towards_settled(
     order: Order, intent: Intent, settled: Settled, now: datetime
 ) -> Change | None:
-    if order.status in _DONE:
+    if order.status in DONE:
         return None
     if order.status in _BEFORE_CAPTURE:
         return _advance(order, intent, now)

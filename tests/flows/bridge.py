@@ -203,14 +203,15 @@ class Bridge:
     async def stock(self, amount: int = STOCK) -> None:
         """Tokens into the vault, and into the tenant's books."""
         self.world.stock(amount)
-        await self._booked(Money(amount, self.ports_asset()))
+        await self.booked(Money(amount, self.ports_asset()))
 
     async def stock_coins(self, wei: int) -> None:
         """Native coin likewise."""
         self.world.send(self.world.owner, self.world.vault.address, "0x", value=wei)
-        await self._booked(Money(wei, NETWORK.native))
+        await self.booked(Money(wei, NETWORK.native))
 
-    async def _booked(self, amount: Money) -> None:
+    async def booked(self, amount: Money) -> None:
+        """What is in the vault already."""
         booking = journal.treasury_funded(amount, Account.VAULT)
         await self.store.book(self.tenant, f"fund:{uuid.uuid4().hex}", booking, self.clock.now())
 

@@ -11,6 +11,7 @@ from bridge.storage import postgres
 from chain.local.local_chain import LocalChain
 from settlement.errors import NetworkStopped
 from settlement.ledger.accounts import Account
+from settlement.money import Money
 from settlement.order import Status
 from settlement.stages import capture, charge, identity, screen
 from tests.chain.world import World, fresh_address
@@ -199,6 +200,38 @@ async def test_coins_that_a_lane_sent_since_the_backup_are_not_sent_again(
     vault = int(bridge.world.rpc("eth_getBalance", bridge.world.vault.address, "latest"), 16)
     assert await bridge.store.totals(Account.VAULT, NETWORK.native) == vault
     await bridge.check_books()
+
+
+async def test_coins_of_an_order_that_was_left_over_are_not_sent_by_the_next_run(
+    backups: Backups,
+) -> None:
+    """What a person mends between two runs is looked for on the chain again: a transfer is found
+    by its nonce alone, and must not be counted away, nor be final, while its order is unpaid."""
+    bridge = await backups.begin()
+    await completed(bridge)
+    bridge = await backups.backup()
+    await bridge.stock_coins(10**18)
+    wallets = [fresh_address(), fresh_address()]
+    ids = await coins_captured(bridge, wallets, asset="ETH")
+    orders = await stepped(bridge, ids, is_in(Status.COMPLETED))
+    intent = await bridge.intent(ids[0])
+    intents = bridge.stripe.v1.payment_intents
+    await intents.update_async(intent["id"], {"metadata": {"wallet": fresh_address()}})
+    bridge = await backups.restore()
+    left = (await rebuilt(backups)).left
+    assert any(intent["id"] in line for line in left), "edited"
+    assert any("cannot become" in line for line in left), "the coins came after the backup"
+    right = {"metadata": {"wallet": wallets[0]}}
+    await bridge.stripe.v1.payment_intents.update_async(intent["id"], right)
+    await bridge.booked(Money(10**18, NETWORK.native))
+    report = await rebuilt(backups)
+    assert (report.left, len(report.batches)) == ([], 2)
+    for _ in range(8):
+        await bridge.step()
+    for order in orders:
+        assert (await bridge.order(order.id)).status is Status.COMPLETED
+        held = int(bridge.world.rpc("eth_getBalance", order.wallet, "latest"), 16)
+        assert held == order.token.amount_minor
 
 
 async def test_a_lane_that_was_added_since_the_backup_is_quarantined_like_the_others(
