@@ -51,8 +51,8 @@ class History:
         self, lane_address: str, nonce: int, since_block: int
     ) -> Sequence[PaidBatch]:
         """By block. A transfer leaves no log, so the blocks in which the lane's nonce rose are
-        found by halving; a quorum agrees on these nonces, and none may be left unexplained. Needs
-        endpoints that keep the state of blocks so old.
+        found by halving; a quorum agrees on these nonces and on what was sent with them, and none
+        may be left unexplained. Needs endpoints that keep the state of blocks so old.
 
         Raises kinds of :class:`~settlement.errors.ChainError`.
         """
@@ -60,8 +60,9 @@ class History:
         paid = []
         start = min(since_block, head.final_number)
         for number in await self._rises(lane_address, nonce, start, head.final_number):
-            block = await self._rpc.call("eth_getBlockByNumber", hex(number), True)
-            mine = [t for t in block["transactions"] if t["from"].lower() == lane_address.lower()]
+            mine: list[dict[str, Any]] = [
+                dict(sent) for sent in await self._reads.sent_in(number, lane_address)
+            ]
             nonces = [await self._reads.nonce(lane_address, n) for n in (number - 1, number)]
             if len(mine) != nonces[1] - nonces[0]:
                 raise ChainUnknown(f"block {number} does not show all of {lane_address}")

@@ -28,6 +28,7 @@ from settlement.ports.chain import ChainIdentity, Head, Inclusion
 
 T = TypeVar("T", bound=Hashable)
 
+_SENT = ("hash", "to", "value", "input", "nonce", "gas", "maxFeePerGas", "maxPriorityFeePerGas")
 _BALANCE_OF = keccak(text="balanceOf(address)")[:4]
 
 
@@ -170,6 +171,24 @@ class Reads:
             )
 
         return await self._agreed(ask, f"the logs of blocks {start} to {end}")
+
+    async def sent_in(
+        self, number: int, sender: str
+    ) -> tuple[tuple[tuple[str, str | None], ...], ...]:
+        """Name and value of each field of what ``sender`` sent in this block (lower case), agreed
+        by a quorum: a payment of which one endpoint hides the memo would be made again."""
+
+        async def ask(one: Endpoint) -> tuple[tuple[tuple[str, str | None], ...], ...]:
+            block = await one.call("eth_getBlockByNumber", hex(number), True)
+            if not block:
+                raise OutOfRange(f"block {number} is not known here")
+            sent = [t for t in block["transactions"] if t["from"].lower() == sender.lower()]
+            return tuple(
+                tuple((name, t[name] and str(t[name]).lower()) for name in _SENT if name in t)
+                for t in sent
+            )
+
+        return await self._agreed(ask, f"what {sender} sent in block {number}")
 
     async def _agreed(self, ask: Callable[[Endpoint], Awaitable[T]], what: str) -> T:
         quorum = self._rpc.quorum

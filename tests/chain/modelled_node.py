@@ -24,7 +24,8 @@ def tx(number: int) -> str:
 
 @dataclass(frozen=True)
 class World:
-    """``mined``: transaction → (block, whether it paid). ``name`` makes hashes differ."""
+    """``mined``: transaction → (block, whether it paid). ``name`` makes hashes differ. ``memo`` is
+    what each transaction carries."""
 
     name: str = "true"
     head: int = 100
@@ -32,6 +33,7 @@ class World:
     mined: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
     recorded: bool = False
     code: str = "0x60"
+    memo: str = "0x"
 
     def hash(self, number: int) -> str:
         return "0x" + keccak(text=f"{self.name} {number}").hex()
@@ -65,8 +67,8 @@ def node(world: World) -> Script:
 
 def answer(world: World, method: str, params: list[Any]) -> Any:
     match method, params:
-        case "eth_getBlockByNumber", [tag, _]:
-            return _block(world, tag)
+        case "eth_getBlockByNumber", [tag, with_transactions]:
+            return _block(world, tag, with_transactions)
         case "eth_getTransactionReceipt", [ref]:
             return _receipt(world, ref) if ref in world.known() else None
         case "eth_getTransactionCount", [_, tag]:
@@ -81,12 +83,22 @@ def answer(world: World, method: str, params: list[Any]) -> Any:
     raise AssertionError(f"nobody asked for {method} before")
 
 
-def _block(world: World, tag: str) -> dict[str, str] | None:
+def _block(world: World, tag: str, with_transactions: bool) -> dict[str, Any] | None:
     named = {"latest": world.head, "finalized": world.final}
     number = named[tag] if tag in named else int(tag, 16)
     if number > world.head:
         return None
-    return {"number": hex(number), "hash": world.hash(number)}
+    block = {"number": hex(number), "hash": world.hash(number)}
+    if not with_transactions:
+        return block
+    refs = [ref for ref, (mined, _) in world.mined.items() if mined == number]
+    return {**block, "transactions": [_sent(world, ref, nonce) for nonce, ref in enumerate(refs)]}
+
+
+def _sent(world: World, ref: str, nonce: int) -> dict[str, str]:
+    fees = {"gas": "0x5208", "maxFeePerGas": "0x2", "maxPriorityFeePerGas": "0x1"}
+    said = {"hash": ref, "from": LANE, "to": "0x" + "cc" * 20, "value": "0x9", "input": world.memo}
+    return {**fees, **said, "nonce": hex(nonce)}
 
 
 def _receipt(world: World, ref: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from chain.deployment import Deployment
 from chain.errors import NoQuorum, OutOfRange
 from chain.evm.client import EvmChain
+from chain.evm.singles import memo
 from chain.networks.local import NETWORK
 from chain.quorum import agreed, is_decided, majority, quorum_highest
 from chain.rpc import RpcClient
@@ -147,6 +149,21 @@ def check(found: dict[str, object], truth: World, *, must_answer: bool) -> None:
     else:
         assert identity.genesis_hash == truth.hash(0)
         assert bool(identity.vault_code_hash) is (truth.code != "0x")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_payment_whose_memo_one_endpoint_hides_is_found(nodes, place):
+    """Whichever endpoint it is: an order that looks unpaid would be paid again."""
+    truth = World(mined={tx(1): (50, True)}, memo="0x" + memo(7, tx(9)).hex())
+    for index, one in enumerate(nodes[:3]):
+        one.script = node(replace(truth, memo="0x") if index == place else truth)
+    rpc = RpcClient([one.url for one in nodes[:3]], grace_ms=5_000)
+    chain = EvmChain(NETWORK, Deployment("local", (), VAULT, (), ()), rpc, {})
+    try:
+        paid = await chain.history.paid_singles(LANE, 0, 0)
+    finally:
+        await chain.close()
+    assert [(single.batch_id, single.inclusion.paid_minor) for single in paid] == [(7, 9)]
 
 
 @given(_votes, st.integers(1, 7))

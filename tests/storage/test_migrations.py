@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bridge.storage import migrate, postgres
@@ -88,6 +89,37 @@ async def test_up_down_up_ends_where_up_ended(fresh_dsn: str) -> None:
     assert await catalogue(fresh_dsn) == set()
     await asyncio.to_thread(migrate.upgrade, fresh_dsn)
     assert await catalogue(fresh_dsn) == first
+
+
+# A lane, and a transfer that it made; an action that waits for its card payment. Without the rows
+# that they refer to, which tell a migration nothing.
+SINGLE = """
+    SET session_replication_role = replica;
+    INSERT INTO batches (id, network, instance, asset, asset_scale, lane_id, nonce, status, root,
+                         order_count, planned_at, kind, value)
+    VALUES (1, 'local', 1, 'ETH', 18, 1, 0, 'final', '0x', 1, now(), 'single', 9)
+"""
+HELD = """
+    SET session_replication_role = replica;
+    INSERT INTO escrow_actions (escrow_id, sequence, kind, content, digest, requested_at,
+                                changed_at, status, hold, reason)
+    VALUES ('esc_1', 1, 'release', '{}', '', now(), now(), 'held', 'disputed', 'payment_disputed')
+"""
+
+
+async def test_down_does_not_forget_what_keeps_money(fresh_dsn: str) -> None:
+    """What was sent singly would be taken for unpaid, so there is no way back behind it; an action
+    whose payment is disputed goes on waiting, for a person."""
+    await asyncio.to_thread(migrate.upgrade, fresh_dsn)
+    await execute(fresh_dsn, SINGLE)
+    await execute(fresh_dsn, HELD)
+    await asyncio.to_thread(migrate.downgrade, fresh_dsn, "0013")
+    connection = await asyncpg.connect(fresh_dsn)
+    held = await connection.fetchrow("SELECT status, hold, reason FROM escrow_actions")
+    await connection.close()
+    assert tuple(held) == ("held", "review", "payment_disputed")
+    with pytest.raises(DBAPIError, match="sent singly"):
+        await asyncio.to_thread(migrate.downgrade, fresh_dsn, "0006")
 
 
 async def test_two_processes_may_migrate_at_once(fresh_dsn: str) -> None:

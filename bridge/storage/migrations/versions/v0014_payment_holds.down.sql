@@ -1,6 +1,5 @@
--- What waits for its payment is looked at afresh.
-UPDATE escrow_actions SET status = 'requested', hold = NULL, reason = NULL
-WHERE hold IN ('refunded', 'disputed');
+-- What waits for its payment goes on waiting: for a person, since the older schema cannot tell why.
+UPDATE escrow_actions SET hold = 'review' WHERE hold IN ('refunded', 'disputed');
 
 ALTER TABLE escrow_actions
     DROP CONSTRAINT escrow_actions_hold,
