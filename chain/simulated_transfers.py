@@ -12,10 +12,13 @@ BEGIN_S = 1_700_000_000
 
 class SimulatedTransfers:
     """Implements :class:`settlement.ports.transfers.TransferFeed`; ``down`` makes it answer
-    nothing, ``asked`` counts the blocks that it gave."""
+    nothing, ``asked`` counts the blocks that it gave. ``begin_s`` is the first block's time."""
 
-    def __init__(self, network: str = "local", final_depth: int = 3) -> None:
+    def __init__(
+        self, network: str = "local", final_depth: int = 3, begin_s: int = BEGIN_S
+    ) -> None:
         self.network = network
+        self._begin_s = begin_s
         self.final_depth = final_depth
         self.down = False
         self.asked = 0
@@ -32,7 +35,7 @@ class SimulatedTransfers:
             ChainTransfer(f"0x{name[:16]}{i}", NATIVE_POSITION, "ETH", 18, src, dst, amount)
             for i, (src, dst, amount) in enumerate(payments)
         )
-        time_s = BEGIN_S + BLOCK_S * number
+        time_s = self._begin_s + BLOCK_S * number
         self._chain.append(TransferBlock(number, name, parent, time_s, transfers))
 
     def reorganise(self, depth: int) -> None:

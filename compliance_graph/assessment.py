@@ -174,9 +174,10 @@ def _silence(facts: Facts) -> Reason | None:
     return None
 
 
-UNKNOWN, STALE, INDEXER = "unknown", "stale", "indexer"
+UNKNOWN, STALE, INCOMPLETE, INDEXER = "unknown", "stale", "incomplete", "indexer"
 _SILENCES = {
     UNKNOWN: "no source has seen this wallet",
     STALE: "the transfer graph has not been read lately",
+    INCOMPLETE: "the wallet's chain has not been read up to its newest block yet",
     INDEXER: "the indexer did not answer in time about this wallet",
 }

@@ -72,5 +72,10 @@ async def _read(
     last = min(source.next_block + BLOCKS_AT_ONCE - 1, newest)
     blocks = await feed.blocks(source.next_block, last)
     hashes = [(b.number, b.hash) for b in blocks if b.number >= min(final, last)]
-    progress = Progress(last + 1, min(final, last), newest, complete=last == newest, hashes=hashes)
+    progress = Progress(
+        *(last + 1, min(final, last), newest),
+        complete=last == newest,
+        hashes=hashes,
+        block_time_s=blocks[-1].time_s,
+    )
     await store.append(source, list(arrivals(feed.network, blocks)), progress)

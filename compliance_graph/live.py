@@ -31,7 +31,7 @@ class Stand:
     """How far one source had been read when a verdict was given.
 
     ``last_block`` is -1 before the first; ``last_time_s`` the newest transfer's, seconds since
-    1970; ``read_at_s`` when the source was last read.
+    1970; ``read_at_s`` when the source was last read; ``block_time_s`` the last block's own time.
     """
 
     source: str
@@ -42,6 +42,7 @@ class Stand:
     transfers: int
     complete: bool
     read_at_s: int
+    block_time_s: int | None
 
 
 Coverage = tuple[Stand, ...]
@@ -228,4 +229,5 @@ def _stand(source: Source) -> Stand:
         source.transfers,
         source.complete,
         int(source.updated_at.timestamp()),
+        source.block_time_s,
     )

@@ -43,6 +43,7 @@ class GraphSource(SQLModel, table=True):
 
     ``next_block`` (or row of a file) is where reading goes on, ``final_block`` below what nothing
     is taken back any more. ``rewinds`` counts reorganisations that took transfers back.
+    ``block_time_s`` is the last read block's own time, seconds since 1970.
     """
 
     __tablename__ = "graph_sources"
@@ -59,6 +60,7 @@ class GraphSource(SQLModel, table=True):
     rewinds: int = _column(BigInteger(), server_default=text("0"))
     complete: bool = _column(Boolean(), server_default=text("false"))
     updated_at: datetime = _column(DateTime(timezone=True), server_default=text("now()"))
+    block_time_s: int | None = _column(BigInteger(), null=True)
 
 
 class GraphBlock(SQLModel, table=True):

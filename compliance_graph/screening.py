@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from compliance_graph.assessment import (
+    INCOMPLETE,
     INDEXER,
     STALE,
     UNKNOWN,
@@ -138,14 +139,16 @@ class GraphScreener:
             self._picture = await asyncio.to_thread(self._taken, held, labels, revision)
         self._refreshed_s = time.monotonic()
 
-    def _is_stale(self, network: str) -> bool:
-        """Whether the graph, or the wallet's own chain, was last read too long ago."""
+    def _gap(self, network: str) -> str | None:
+        """What is lacking: the wallet's own chain was not read to its end, or it, or the graph,
+        ends too long ago. A node that is stuck tells the same old block every time."""
         most_s = self._policy.stale_after_s
         since_s = int(self._clock.now().timestamp()) - most_s
-        return time.monotonic() - self._refreshed_s > most_s or any(
-            stand.kind == KIND and stand.network == network and stand.read_at_s < since_s
-            for stand in self._graph.coverage
-        )
+        own = [s for s in self._graph.coverage if (s.kind, s.network) == (KIND, network)]
+        if not all(stand.complete for stand in own):
+            return INCOMPLETE
+        late = any(min(stand.read_at_s, stand.block_time_s or 0) < since_s for stand in own)
+        return STALE if late or time.monotonic() - self._refreshed_s > most_s else None
 
     def _taken(self, held: Held, labels: Labels, revision: tuple[object, ...]) -> Picture:
         """Computed once per snapshot and revision of the lists: about a second per million."""
@@ -188,8 +191,7 @@ class GraphScreener:
         node = picture.held.book.number(address)
         if node is None and abstained is None:
             abstained = UNKNOWN
-        if self._is_stale(subject.network):
-            abstained = STALE
+        abstained = self._gap(subject.network) or abstained
         known: dict[str, Any] = {}
         if node is not None:
             view = View(picture.held.graph, picture.exposures, picture.held.book, self._policy)

@@ -53,7 +53,7 @@ _ADVANCE = """
     UPDATE graph_sources
     SET next_block = $3, final_block = greatest(final_block, $4), target_block = $5,
         last_time_s = greatest(last_time_s, $6), transfers = transfers + $7, complete = $8,
-        updated_at = now()
+        block_time_s = $9, updated_at = now()
     WHERE id = $1 AND next_block = $2
     RETURNING id
 """
@@ -122,6 +122,7 @@ class Source:
     rewinds: int
     complete: bool
     updated_at: datetime
+    block_time_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +136,15 @@ class Read:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a source has been read with what is being added: the next block (or row) to read,
-    the last one that is final, the last one there is; ``hashes`` of blocks that are not final."""
+    the last one that is final, the last one there is; ``hashes`` of blocks that are not final;
+    ``block_time_s`` is the last block's own time."""
 
     next_block: int
     final_block: int
     target_block: int
     complete: bool = False
     hashes: Sequence[tuple[int, str]] = ()
+    block_time_s: int | None = None
 
 
 class GraphStore:
@@ -176,7 +179,7 @@ class GraphStore:
                 _ADVANCE,
                 *(source.id, source.next_block, progress.next_block, progress.final_block),
                 *(progress.target_block, max((a.time_s for a in arrivals), default=None)),
-                *(fresh, progress.complete),
+                *(fresh, progress.complete, progress.block_time_s),
             )
             if moved is None:
                 raise OutOfStep(source.name)

@@ -22,6 +22,7 @@ _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_END, _BECH32M_END = 1, 0x2BC830A3
 _CASH_TERMS = (0x98F2BC8E61, 0x79B76D99E2, 0xF33E5FB3C4, 0xAE2EABE2A8, 0x1E4F43E470)
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{40}")
+_BARE = re.compile(r"[0-9a-fA-F]{40}")
 _EVM = frozenset({"ETH", "ETC", "ARB", "BSC", "BNB", "MATIC", "POL", "BASE", "OP", "AVAX"})
 """Symbols of chains whose addresses are Ethereum's."""
 
@@ -46,6 +47,8 @@ def normal_form(text: str) -> str:
     """The spelling under which an address is looked up: hex and bech32 without case, others
     exactly, since base58 means something by its case."""
     address = text.strip().removeprefix("bitcoincash:")
+    if _BARE.fullmatch(address):
+        return f"0x{address.lower()}"  # as some tools copy it; bare, nobody would find it
     if _HEX.fullmatch(address):
         return address.lower()
     head = address.lower().partition("1")[0]
@@ -61,6 +64,8 @@ def checked_form(asset: str, text: str) -> str:
     text of letters and digits is taken as it is.
     """
     address, symbol = text.strip(), asset.strip().upper()
+    if _BARE.fullmatch(address) and symbol not in _VERSIONS:
+        address = f"0x{address}"
     if address[:2] in ("0x", "0X"):
         return _evm(address)
     if symbol in _EVM:

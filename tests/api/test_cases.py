@@ -289,6 +289,7 @@ REWRITINGS = (
     "DELETE FROM audit_log",
     "UPDATE audit_log SET actor = 'nobody'",
     "TRUNCATE audit_log",
+    "TRUNCATE audit_heads",
     "DELETE FROM audit_heads",
     "UPDATE audit_heads SET hash = 'x'",
     "UPDATE audit_heads SET rows = 1, hash = ''",

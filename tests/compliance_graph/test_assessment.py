@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from compliance_graph.assessment import INDEXER, STALE, UNKNOWN, Facts, ModelAnswer, assess
+from compliance_graph.assessment import (
+    INCOMPLETE,
+    INDEXER,
+    STALE,
+    UNKNOWN,
+    Facts,
+    ModelAnswer,
+    assess,
+)
 from compliance_graph.rules.findings import Finding, Step
 from settlement.ids import TenantId
 from settlement.money import Asset, Money
@@ -95,6 +103,7 @@ def test_an_allow_list_that_does_not_spare_stands_among_the_reasons():
     [
         ({"abstained": UNKNOWN}, "abstained.unknown"),
         ({"abstained": STALE}, "abstained.stale"),
+        ({"abstained": INCOMPLETE}, "abstained.incomplete"),
         ({"abstained": INDEXER}, "abstained.indexer"),
         ({"answer": ModelAnswer(None, "two transfers", "m1")}, "abstained.model"),
         ({"answer": None}, "abstained.no_model"),

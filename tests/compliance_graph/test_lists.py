@@ -92,6 +92,9 @@ def test_an_address_with_a_wrong_letter_or_of_another_chain_is_refused(
     [
         ("ETH", ETHER, ETHER.lower()),
         ("USDT", ETHER.upper().replace("0X", "0x"), ETHER.lower()),
+        ("ETH", ETHER[2:], ETHER.lower()),
+        ("local", ETHER[2:].lower(), ETHER.lower()),
+        ("", ETHER[2:].upper(), ETHER.lower()),
         ("USDT", TRON, TRON),
         ("XBT", BITCOIN, BITCOIN),
         ("XBT", TAPROOT, TAPROOT),

@@ -2,13 +2,14 @@
 happens when they are silent."""
 
 import asyncio
+import time
 
 import httpx
 import pytest
 
 from bridge.storage.store import PostgresStore
 from chain.simulated_transfers import SimulatedTransfers
-from compliance_graph.follow import follow
+from compliance_graph.follow import BLOCKS_AT_ONCE, follow
 from compliance_graph.live import LiveGraph
 from compliance_graph.screener import ListScreener
 from compliance_graph.screening import GraphScreener
@@ -86,7 +87,7 @@ async def test_two_hops_from_a_mixer_goes_to_review_with_the_path_and_dust_does_
     store, postgres_store, screener
 ):
     """The verdict says what was known, of which sources, up to which block."""
-    chain = SimulatedTransfers()
+    chain = SimulatedTransfers(begin_s=int(time.time()))
     chain.mine((MIXER, MIDDLE, 2 * COIN))
     chain.mine((MIDDLE, WALLET, 2 * COIN), (SHOP, MIDDLE, 1), (THIEF, SHOP, 10**13))
     await follow(store, chain)
@@ -121,6 +122,28 @@ async def test_two_hops_from_a_mixer_goes_to_review_with_the_path_and_dust_does_
     await follow(store, chain)
     await screening.refresh()
     assert (await screening.screen(subject(SHOP))).reasons[0].code == "abstained.no_model"
+
+
+async def test_a_chain_that_was_not_read_to_its_end_or_is_stuck_says_nothing(store, screener):
+    """However recently it was asked: what the wallet did last may be in what is missing."""
+    chain = SimulatedTransfers(begin_s=int(time.time()) - 2 * POLICY.stale_after_s)
+    chain.mine((SHOP, WALLET, COIN))
+    for _ in range(BLOCKS_AT_ONCE):
+        chain.mine()
+    screening = screener()
+
+    def interrupt(_source) -> None:
+        raise ChainUnknown("the node went away")
+
+    with pytest.raises(ChainUnknown):
+        await follow(store, chain, told=interrupt)
+    await screening.refresh()
+    assert (await screening.screen(subject(WALLET))).reasons[0].code == "abstained.incomplete"
+    await follow(store, chain)
+    await screening.refresh()
+    assert (await screening.screen(subject(WALLET))).reasons[0].code == "abstained.stale"
+    above = await screening.screen(subject(WALLET, usd=5000))
+    assert above.outcome is Outcome.REVIEW
 
 
 async def test_a_reorganised_payment_is_forgotten_and_silence_changes_nothing(store, screener):

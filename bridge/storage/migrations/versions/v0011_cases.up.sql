@@ -177,6 +177,9 @@ BEGIN
 END;
 $$;
 
+-- No order may enter review between this look and the trigger below.
+LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE;
+
 INSERT INTO cases (id, tenant_id, order_id, screening_id, customer, network, wallet,
                    amount_minor, asset, asset_scale, risk_ppm, rank, opened_at)
 SELECT 'case_' || replace(id, 'ord_', ''), tenant_id, id, screening_id, customer, network, wallet,
