@@ -62,21 +62,48 @@ def _sweep(start, order, peers, amount, kinds, before, after, totals):  # type: 
 
 
 @compiled
-def _meet(  # type: ignore[no-untyped-def]
-    out_start, receivers, in_start, in_order, senders, firsts, lasts, rows_max, marks, mark
-):
-    """``marks`` says by the number of the question which accounts have been reached."""
-    for node in firsts:
-        marks[node] = mark
-        for row in range(max(out_start[node], out_start[node + 1] - rows_max), out_start[node + 1]):
-            marks[receivers[row]] = mark
-    for node in lasts:
-        if marks[node] == mark:
+def _mark(start, order, peers, amount, node, least, most, marks, mark, sets):  # type: ignore[no-untyped-def]
+    """The latest ``most`` peers of the account, by payments of at least ``least``: marks them, or
+    tells whether one is marked."""
+    straight = len(order) == 0
+    at = start[node + 1]
+    while at > start[node] and most > 0:
+        at -= 1
+        row = at if straight else order[at]
+        if peers[row] == node or amount[row] < least:
+            continue
+        most -= 1
+        if sets:
+            marks[peers[row]] = mark
+        elif marks[peers[row]] == mark:
             return True
-        for at in range(max(in_start[node], in_start[node + 1] - rows_max), in_start[node + 1]):
-            if marks[senders[in_order[at]]] == mark:
-                return True
     return False
+
+
+@compiled
+def _met(  # type: ignore[no-untyped-def]
+    start, order, peers, amount, to_start, to_order, to_peers, to_amount,
+    begins, ends, least, most, marks, mark,
+):  # fmt: skip
+    """Which of ``ends`` are among the marked or have one among their peers; a second look takes
+    in ways through the ends themselves."""
+    for node in begins:
+        marks[node] = mark
+        if node < len(start) - 1:
+            _mark(start, order, peers, amount, node, least, most, marks, mark, True)
+    met = np.zeros(len(ends), dtype=np.bool_)
+    for _ in range(2):
+        for i in range(len(ends)):
+            node = ends[i]
+            met[i] = met[i] or marks[node] == mark
+            if not met[i] and node < len(to_start) - 1:
+                met[i] = _mark(
+                    to_start, to_order, to_peers, to_amount, node, least, most, marks, mark, False
+                )
+        for i in range(len(ends)):
+            if met[i]:
+                marks[ends[i]] = mark
+    return met
 
 
 def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -142,27 +169,29 @@ class Exposures:
             return int(self.kinds[node])
         return self._labels.kinds.get(self._book.name(node), NOBODY)
 
-    def may_return(self, firsts: Ints, lasts: Ints, rows_max: int) -> bool:
-        """Whether value may have gone from ``firsts`` to ``lasts`` over at most one more account.
+    def met(
+        self, begins: Ints, ends: Ints, outgoing: bool, least: float, most: int
+    ) -> npt.NDArray[np.bool_]:
+        """Which of ``ends`` value may have reached from ``begins`` (``outgoing``) over at most one
+        more account, or come from; none is missed, some may be too many. Shape (len(ends),).
 
-        Of each account the latest ``rows_max`` payments are looked at; late ones always may.
+        Of each account the latest ``most`` payments of at least ``least`` are looked at.
         """
-        if self._graph.mark and any(
-            self._graph.has_late(int(node), outgoing)
-            for nodes, outgoing in ((firsts, True), (lasts, False))
-            for node in nodes
-        ):
-            return True
-        size = len(self.kinds)
+        if self._graph.n_nodes > len(self._marks):
+            self._marks = np.zeros(2 * self._graph.n_nodes, dtype=np.int64)
         self._asked += 1
-        out, into = self.sides[True], self.sides[False]
-        columns = (out.start, out.peers, into.start, into.order, into.peers)
-        return bool(
-            _meet(
-                *columns,
-                *(firsts[firsts < size], lasts[lasts < size], rows_max, self._marks, self._asked),
-            )
+        for node in begins.tolist() if self._graph.mark else ():
+            for src, dst, *_ in self._graph.late_of(node, outgoing):
+                self._marks[dst if outgoing else src] = self._asked
+        near, far = self.sides[outgoing], self.sides[not outgoing]
+        met: npt.NDArray[np.bool_] = _met(
+            *(near.start, near.order, near.peers, near.amount),
+            *(far.start, far.order, far.peers, far.amount),
+            *(begins, ends, least, most, self._marks, self._asked),
         )
+        for i, node in enumerate(ends.tolist()) if self._graph.mark else ():
+            met[i] |= self._graph.has_late(node, not outgoing)
+        return met
 
     def kinds_of(self, nodes: Ints) -> Kinds:
         """Of many at once. Shape (n,)."""
@@ -173,19 +202,19 @@ class Exposures:
             kinds[at] = self.kind(int(nodes[at]))
         return kinds
 
-    def share_of(self, nodes: Ints, category: int, outgoing: bool) -> Floats:
-        """How much of each account is of that category: all of it, nothing, or its share."""
-        kinds = self.kinds_of(nodes)
-        table = self.sides[outgoing].shares
-        known = nodes < len(table)
-        shares = np.zeros(len(nodes))
-        shares[known] = table[nodes[known], category - 1]
-        if self._graph.mark:
-            for at, node in enumerate(nodes.tolist()):
-                if kinds[at] == NOBODY and self._graph.has_late(node, outgoing):
+    def late_shares(self, nodes: Ints, category: int, outgoing: bool) -> Floats:
+        """How much of each account is of that category where the tables do not know it, for the
+        delta touched it; else NaN. Shape (n,), or (0,) where the delta is empty."""
+        if not self._graph.mark:
+            return _EMPTY
+        shares = np.full(len(nodes), np.nan)
+        for at, node in enumerate(nodes.tolist()):
+            if node >= len(self.kinds) or self._graph.has_late(node, outgoing):
+                kind = self.kind(node)
+                shares[at] = kind == category
+                if kind == NOBODY:
                     shares[at] = self.of(node, outgoing)[0][category - 1]
-        out: Floats = np.where(kinds == category, 1.0, np.where(kinds == NOBODY, shares, 0.0))
-        return out
+        return shares
 
     def of(self, node: int, outgoing: bool) -> tuple[Floats, float]:
         """Shares by category (categories,) and the whole worth they are shares of."""
@@ -223,3 +252,6 @@ class Exposures:
                 sums += worth * self._of(peer, outgoing, depth - 1, known, budget)[0]
         known[node] = sums / total if total else sums, total
         return known[node]
+
+
+_EMPTY = np.zeros(0)

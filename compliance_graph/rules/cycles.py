@@ -7,11 +7,15 @@
 A service in the round breaks it: who pays an exchange and is paid by it goes round with nobody.
 """
 
+from collections.abc import Iterator
+
 import networkx
 import numpy as np
 
 from compliance_graph.labels import SERVICE
+from compliance_graph.policy import Rule
 from compliance_graph.rules.findings import PPM, Account, Finding, Payments, View
+from compliance_graph.rules.peers import grouped, heaviest
 
 
 def find(account: Account) -> tuple[Finding, ...]:
@@ -22,8 +26,7 @@ def find(account: Account) -> tuple[Finding, ...]:
         return ()
     view, most, depth = account.view, rule.at("peers_max"), rule.at("length_max")
     firsts, lasts = _heaviest(view, sent, most), _heaviest(view, received, most)
-    far, near = (np.fromiter(side, dtype=np.int64) for side in (firsts, lasts))
-    if not view.exposures.may_return(far, near, rule.at("rows_max")):
+    if not _may_suffice(view, rule, float(sent.worth.sum()), firsts, lasts):
         return ()
     graph = _around(view, account.node, firsts, lasts, depth, rule.at("rows_max"))
     if graph is None:
@@ -38,12 +41,29 @@ def find(account: Account) -> tuple[Finding, ...]:
     return (Finding("pattern.cycles", rule.severity, detail, share_ppm, steps),)
 
 
+def _may_suffice(
+    view: View, rule: Rule, sent: float, firsts: dict[int, float], lasts: dict[int, float]
+) -> bool:
+    """Cheaply and before any graph is drawn: could the least share have come back? No more can
+    than went to peers from whom a way leads back, nor than came from those to whom one leads."""
+    least = (rule.at("least_ppm") - 1) * sent / PPM  # one less: sums are floats
+    far, near = (np.fromiter(side, dtype=np.int64) for side in (firsts, lasts))
+    ways = ((firsts, lasts, near, far, False), (lasts, firsts, far, near, True))
+    for peers, others, begins, ends, outgoing in ways:
+        if sum(peers.values()) < least or not others:
+            return False
+        reached = view.exposures.met(begins, ends, outgoing, view.policy.dust, rule.at("rows_max"))
+        if sum(peers[node] for node in ends[reached].tolist()) < least:
+            return False
+    return True
+
+
 def _heaviest(view: View, payments: Payments, most: int) -> dict[int, float]:
     """Worth by peer, services aside."""
-    peers, places = np.unique(payments.peers, return_inverse=True)
+    peers, places, _ = grouped(payments.peers)
     worth = np.bincount(places, weights=payments.worth)
     worth[view.exposures.kinds_of(peers) == SERVICE] = 0
-    order = np.argsort(-worth, kind="stable")[:most]
+    order = heaviest(peers, worth, most)
     return {int(peers[i]): float(worth[i]) for i in order if worth[i]}
 
 
@@ -60,7 +80,7 @@ def _around(
     reached = set(firsts) & set(lasts)
     if depth > 2:
         for peer in firsts:
-            onwards = view.payments(peer, True)
+            onwards = view.payments(peer, True, rows_max)
             ends, amounts = onwards.peers[-rows_max:], onwards.worth[-rows_max:]
             for end, worth in zip(ends.tolist(), amounts.tolist(), strict=True):
                 if end in lasts and end != peer:
@@ -83,7 +103,7 @@ def _last_hop(
 ) -> None:
     """From accounts two steps out to those who pay the account: rounds of four."""
     for peer in lasts:
-        before = view.payments(peer, False)
+        before = view.payments(peer, False, rows_max)
         ends, amounts = before.peers[-rows_max:], before.worth[-rows_max:]
         for end, worth in zip(ends.tolist(), amounts.tolist(), strict=True):
             if end in graph and end not in (node, peer) and not graph.has_edge(end, peer):
@@ -98,14 +118,7 @@ def _add(graph: networkx.DiGraph, src: int, dst: int, worth: float) -> None:
 def _rounds(graph: networkx.DiGraph, node: int, depth: int) -> tuple[list[list[int]], float]:
     """Rounds through the account, the heaviest first, and how much came back in them: what each
     carries is taken off its payments before the next one is counted."""
-    part = graph.subgraph(
-        networkx.node_connected_component(graph.to_undirected(as_view=True), node)
-    )
-    rings = [
-        [*ring[ring.index(node) :], *ring[: ring.index(node)]]
-        for ring in networkx.simple_cycles(part, length_bound=depth)
-        if node in ring
-    ]
+    rings = list(_rings(graph, [node], depth))
 
     def carries(ring: list[int]) -> float:
         pairs = zip(ring, [*ring[1:], ring[0]], strict=True)
@@ -122,3 +135,12 @@ def _rounds(graph: networkx.DiGraph, node: int, depth: int) -> tuple[list[list[i
             for pair in zip(ring, [*ring[1:], ring[0]], strict=True):
                 left[pair] -= worth
     return rounds, back
+
+
+def _rings(graph: networkx.DiGraph, path: list[int], depth: int) -> Iterator[list[int]]:
+    """Those through the path's first account alone: all others would be many, and are nothing."""
+    for peer in graph.successors(path[-1]):
+        if peer == path[0]:
+            yield path
+        elif peer not in path and len(path) < depth:
+            yield from _rings(graph, [*path, peer], depth)

@@ -7,12 +7,12 @@ Sums below ``least_worth`` say nothing whatever their share: anybody can send du
 
 from itertools import pairwise
 
-import numpy as np
-
 from compliance_graph.policy import Category
 from compliance_graph.rules.findings import PPM, Account, Finding, Step, View
+from compliance_graph.rules.peers import branches
 
 _BRANCHES = 4
+_ALWAYS = (-(2**62), 2**62)
 
 
 def find(account: Account) -> tuple[Finding, ...]:
@@ -91,21 +91,19 @@ def _walk(
     if budget[0] <= 0 or len(path) > 2 * view.policy.hops:
         return None
     budget[0] -= 1
-    payments = view.payments(node, outgoing)
-    fits = np.ones(len(payments), dtype=bool)
+    payments, tables = view.payments(node, outgoing), view.exposures
+    earliest_s, latest_s = _ALWAYS
     if timed and bound_s is not None:
-        fits = payments.time_s >= bound_s if outgoing else payments.time_s <= bound_s
-    peers, places = np.unique(payments.peers[fits], return_inverse=True)
-    worth = np.bincount(places, weights=payments.worth[fits], minlength=len(peers))
-    weights = worth * view.exposures.share_of(peers, kind, outgoing)
-    for at in np.argsort(-weights, kind="stable")[:_BRANCHES]:
-        peer = int(peers[at])
-        if weights[at] <= 0 or peer in path:
+        earliest_s, latest_s = (bound_s, latest_s) if outgoing else (earliest_s, bound_s)
+    known = tables.late_shares(payments.peers, kind, outgoing)
+    columns = (payments.peers, payments.worth, payments.time_s, earliest_s, latest_s, outgoing)
+    shares = tables.sides[outgoing].shares
+    peers, bounds = branches(*columns, tables.kinds, shares, known, kind, _BRANCHES)
+    for peer, bound in zip(peers.tolist(), bounds.tolist(), strict=True):
+        if peer in path:
             continue
-        if view.exposures.kind(peer) == kind:
+        if tables.kind(peer) == kind:
             return [*path, peer]
-        times = payments.time_s[fits][places == at]
-        bound = int(times.min()) if outgoing else int(times.max())
         found = _walk(view, peer, kind, outgoing, [*path, peer], bound, timed, budget)
         if found:
             return found

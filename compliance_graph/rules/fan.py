@@ -9,6 +9,7 @@ import numpy as np
 
 from compliance_graph.policy import Rule
 from compliance_graph.rules.findings import PPM, Account, Finding, Payments
+from compliance_graph.rules.peers import grouped
 
 
 def find(account: Account) -> tuple[Finding, ...]:
@@ -27,9 +28,7 @@ def _finding(
     """Each peer counts once, when it first appears."""
     if len(payments) < rule.at("least_peers"):
         return None
-    peers, first = np.unique(payments.peers, return_index=True)
-    order = np.argsort(first)
-    peers, rows = peers[order], first[order]
+    peers, _, rows = grouped(payments.peers)
     times = payments.time_s[rows]
     begin = np.searchsorted(times, times - rule.at("window_s"))
     counts = np.arange(1, len(times) + 1) - begin

@@ -68,14 +68,19 @@ class View:
     exposures: Exposures
     book: AddressBook
     policy: Policy
-    _payments: dict[tuple[int, bool], Payments] = field(default_factory=dict)
+    _payments: dict[tuple[int, bool], tuple[int, Payments]] = field(default_factory=dict)
 
-    def payments(self, node: int, outgoing: bool) -> Payments:
-        """The latest ``transfers_max`` that are worth more than dust."""
+    def payments(self, node: int, outgoing: bool, enough: int | None = None) -> Payments:
+        """The latest ``transfers_max`` that are worth more than dust; of whom only a few matter,
+        the latest ``enough``, and perhaps more than that."""
+        most = self.policy.transfers_max
+        enough = most if enough is None else min(enough, most)
         key = (node, outgoing)
-        if key not in self._payments:
-            self._payments[key] = _payments(self, node, outgoing)
-        return self._payments[key]
+        held, known = self._payments.get(key, (0, None))
+        if known is None or held < enough:
+            known = _payments(self, node, outgoing, enough)
+            self._payments[key] = (most if len(known) < enough else enough), known
+        return known
 
     def is_service(self, node: int) -> bool:
         return self.exposures.kind(node) == SERVICE
@@ -111,13 +116,13 @@ class Account:
         return self.view.payments(self.node, True)
 
 
-def _payments(view: View, node: int, outgoing: bool) -> Payments:
+def _payments(view: View, node: int, outgoing: bool, enough: int) -> Payments:
     dust, most = view.policy.dust, view.policy.transfers_max
     side = view.exposures.sides[outgoing]
     peers, worth, time_s = _NONE
     if node < len(side.totals):
         columns = (side.start, side.order, side.peers, side.amount, side.time_s)
-        peers, worth, time_s = _latest(*columns, node, dust, most)
+        peers, worth, time_s = _latest(*columns, node, dust, enough)
     if not view.graph.has_late(node, outgoing):
         return Payments(peers, worth, time_s)
     late = [
@@ -130,7 +135,7 @@ def _payments(view: View, node: int, outgoing: bool) -> Payments:
         peers = np.concatenate([peers, np.array(far, dtype=np.int64)])
         worth = np.concatenate([worth, np.array(amounts, dtype=np.float64)])
         time_s = np.concatenate([time_s, np.array(times, dtype=np.int64)])
-        newest = np.argsort(time_s, kind="stable")[-most:]
+        newest = np.argsort(time_s, kind="stable")[-enough:]
         peers, worth, time_s = peers[newest], worth[newest], time_s[newest]
     return Payments(peers, worth, time_s)
 

@@ -16,8 +16,6 @@ def find(account: Account) -> tuple[Finding, ...]:
     """At most one finding: the chain that ends at the account, runs through it or begins there."""
     view = account.view
     rule = view.policy.rules["peel_chain"]
-    if not len(account.received) and not len(account.sent):
-        return ()
     before = _back(view, account.node, rule)
     after = _onwards(view, account.node, rule)
     chain = [*reversed(before), account.node, *after]
@@ -46,7 +44,7 @@ def _back(view: View, node: int, rule: Rule) -> list[int]:
     """The accounts before ``node``, as long as each peels towards the one after it."""
     chain: list[int] = []
     while len(chain) < rule.at("steps_max"):
-        received = view.payments(node, False)
+        received = view.payments(node, False, rule.at("sends_max") + 1)
         if not len(received) or len(received) > rule.at("sends_max"):
             break
         donor = int(received.peers[np.argmax(received.worth)])
@@ -61,8 +59,12 @@ def _heir(view: View, node: int, rule: Rule) -> int | None:
     """Who got most of what this account passed on; ``None`` when it did not peel."""
     if view.is_service(node):
         return None
-    sent, received = view.payments(node, True), view.payments(node, False)
-    if not 2 <= len(sent) <= rule.at("sends_max") or not 1 <= len(received) <= len(sent):
+    few = rule.at("sends_max")  # one more tells that there are too many
+    sent = view.payments(node, True, few + 1)
+    if not 2 <= len(sent) <= few:
+        return None
+    received = view.payments(node, False, few + 1)
+    if not 1 <= len(received) <= len(sent):
         return None
     total, at = float(sent.worth.sum()), int(np.argmax(sent.worth))
     part_ppm = PPM * float(sent.worth[at]) / max(total, float(received.worth.sum()))
