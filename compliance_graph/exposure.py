@@ -195,6 +195,8 @@ class Exposures:
 
     def kinds_of(self, nodes: Ints) -> Kinds:
         """Of many at once. Shape (n,)."""
+        if not self._graph.mark:
+            return self.kinds[nodes]
         known = nodes < len(self.kinds)
         kinds = np.zeros(len(nodes), dtype=np.int8)
         kinds[known] = self.kinds[nodes[known]]

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Stand:
 
 
 Coverage = tuple[Stand, ...]
+_STAND = tuple(f.name for f in fields(Stand))
 _INTERNAL = ["native coin sent on by contracts"]
 _BLIND = {"chain": _INTERNAL, "indexer": _INTERNAL}
 
@@ -211,7 +212,10 @@ class LiveGraph:
 
 def coverage_json(coverage: Coverage) -> list[dict[str, object]]:
     """For the verdict's record, with what each source cannot see."""
-    return [{**asdict(stand), "misses": _BLIND.get(stand.kind, [])} for stand in coverage]
+    return [
+        {**{name: getattr(stand, name) for name in _STAND}, "misses": _BLIND.get(stand.kind, [])}
+        for stand in coverage
+    ]
 
 
 def _empty() -> Held:

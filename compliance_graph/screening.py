@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from compliance_graph.addressbook import AddressBook
 from compliance_graph.assessment import (
     INCOMPLETE,
     INDEXER,
@@ -75,6 +76,17 @@ class Picture:
     revision: tuple[object, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict and where it came from; no ``node``: the graph was not asked, or knows nobody."""
+
+    verdict: Verdict
+    facts: Facts
+    node: int | None = None
+    judge: Judge | None = None
+    book: AddressBook | None = None
+
+
 class GraphScreener:
     """Implements :class:`settlement.ports.screening.ScreeningPort`."""
 
@@ -100,6 +112,10 @@ class GraphScreener:
         self._refreshed_s = 0.0
 
     async def screen(self, subject: Subject) -> Verdict:
+        return self.explained(await self.judged(subject))
+
+    async def judged(self, subject: Subject) -> Judged:
+        """The verdict, and what its explanation needs."""
         listed = await self._lists.screen(subject)
         facts = Facts(
             tenant_id=subject.tenant_id,
@@ -110,13 +126,19 @@ class GraphScreener:
             allowance_spares=listed.evidence.get("allowance_spares", True),
         )
         if listed.outcome is Outcome.BLOCK:
-            return assess(facts, self._policy)
+            return Judged(assess(facts, self._policy), facts)
         facts, node, picture = await self._looked_at(subject, facts)
-        verdict = assess(facts, self._policy)
-        if verdict.outcome is not Outcome.REVIEW or node is None or picture.judge is None:
-            return verdict
-        why = picture.judge.explained(node, picture.held.book.name)
-        return assess(replace(facts, explanation=why), self._policy)
+        return Judged(assess(facts, self._policy), facts, node, picture.judge, picture.held.book)
+
+    def explained(self, judged: Judged) -> Verdict:
+        """The same verdict; for an officer, who has more time than a customer, with the reasons of
+        the model as evidence."""
+        node, judge, book = judged.node, judged.judge, judged.book
+        asked = judged.verdict.outcome is Outcome.REVIEW
+        if not asked or node is None or judge is None or book is None:
+            return judged.verdict
+        why = judge.explained(node, book.name)
+        return assess(replace(judged.facts, explanation=why), self._policy)
 
     async def vetoed(
         self, network: str, wallets: Sequence[str], tenant_id: TenantId

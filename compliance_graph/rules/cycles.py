@@ -12,10 +12,11 @@ from collections.abc import Iterator
 import networkx
 import numpy as np
 
+from compliance_graph.graph import Floats
 from compliance_graph.labels import SERVICE
 from compliance_graph.policy import Rule
-from compliance_graph.rules.findings import PPM, Account, Finding, Payments, View
-from compliance_graph.rules.peers import grouped, heaviest
+from compliance_graph.rules.findings import PPM, Account, ByPeer, Finding, Payments, View
+from compliance_graph.rules.peers import heaviest
 
 
 def find(account: Account) -> tuple[Finding, ...]:
@@ -25,7 +26,8 @@ def find(account: Account) -> tuple[Finding, ...]:
     if not len(sent) or not len(received) or sent.worth.sum() < rule.at("least_worth"):
         return ()
     view, most, depth = account.view, rule.at("peers_max"), rule.at("length_max")
-    firsts, lasts = _heaviest(view, sent, most), _heaviest(view, received, most)
+    firsts = _heaviest(account.sent_to, sent, most)
+    lasts = _heaviest(account.received_by, received, most)
     if not _may_suffice(view, rule, float(sent.worth.sum()), firsts, lasts):
         return ()
     graph = _around(view, account.node, firsts, lasts, depth, rule.at("rows_max"))
@@ -58,13 +60,12 @@ def _may_suffice(
     return True
 
 
-def _heaviest(view: View, payments: Payments, most: int) -> dict[int, float]:
+def _heaviest(by: ByPeer, payments: Payments, most: int) -> dict[int, float]:
     """Worth by peer, services aside."""
-    peers, places, _ = grouped(payments.peers)
-    worth = np.bincount(places, weights=payments.worth)
-    worth[view.exposures.kinds_of(peers) == SERVICE] = 0
-    order = heaviest(peers, worth, most)
-    return {int(peers[i]): float(worth[i]) for i in order if worth[i]}
+    worth: Floats = np.bincount(by.places, weights=payments.worth).astype(np.float64)
+    worth[by.kinds == SERVICE] = 0
+    order = heaviest(by.peers, worth, most)
+    return {int(by.peers[i]): float(worth[i]) for i in order if worth[i]}
 
 
 def _around(

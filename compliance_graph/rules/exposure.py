@@ -59,8 +59,8 @@ def _direct(account: Account, kind: int, outgoing: bool) -> float:
     total = float(payments.worth.sum())
     if not total:
         return 0.0
-    kinds = account.view.exposures.kinds_of(payments.peers)
-    return float(payments.worth[kinds == kind].sum()) / total
+    by = account.sent_to if outgoing else account.received_by
+    return float(payments.worth[(by.kinds == kind)[by.places]].sum()) / total
 
 
 def _path(view: View, node: int, kind: int, outgoing: bool) -> tuple[tuple[Step, ...], bool]:

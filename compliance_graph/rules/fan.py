@@ -9,7 +9,6 @@ import numpy as np
 
 from compliance_graph.policy import Rule
 from compliance_graph.rules.findings import PPM, Account, Finding, Payments
-from compliance_graph.rules.peers import grouped
 
 
 def find(account: Account) -> tuple[Finding, ...]:
@@ -28,7 +27,8 @@ def _finding(
     """Each peer counts once, when it first appears."""
     if len(payments) < rule.at("least_peers"):
         return None
-    peers, _, rows = grouped(payments.peers)
+    by = account.sent_to if outgoing else account.received_by
+    peers, rows = by.peers, by.first
     times = payments.time_s[rows]
     begin = np.searchsorted(times, times - rule.at("window_s"))
     counts = np.arange(1, len(times) + 1) - begin

@@ -1,6 +1,6 @@
 """What a rule says, and what it reads: a finding with its evidence, an account's own payments."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -9,8 +9,9 @@ import numpy as np
 from compliance_graph.addressbook import AddressBook
 from compliance_graph.exposure import Exposures, compiled
 from compliance_graph.graph import Floats, GrowingGraph, Ints
-from compliance_graph.labels import SERVICE
+from compliance_graph.labels import SERVICE, Kinds
 from compliance_graph.policy import Policy, Severity
+from compliance_graph.rules.peers import grouped
 
 PPM = 1_000_000
 
@@ -40,12 +41,17 @@ class Finding:
     evidence: tuple[Step, ...]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        found = {name: getattr(self, name) for name in _FINDING}
+        steps = tuple({name: getattr(step, name) for name in _STEP} for step in self.evidence)
+        return {**found, "evidence": steps}
 
     @staticmethod
     def from_json(stored: dict[str, Any]) -> "Finding":
         steps = tuple(Step(**step) for step in stored["evidence"])
         return Finding(**{**stored, "evidence": steps})
+
+
+_FINDING, _STEP = (tuple(f.name for f in fields(kind)) for kind in (Finding, Step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,30 @@ class Account:
     @cached_property
     def sent(self) -> Payments:
         return self.view.payments(self.node, True)
+
+    @cached_property
+    def received_by(self) -> "ByPeer":
+        return ByPeer.of(self.view, self.received)
+
+    @cached_property
+    def sent_to(self) -> "ByPeer":
+        return ByPeer.of(self.view, self.sent)
+
+
+@dataclass(frozen=True, slots=True)
+class ByPeer:
+    """``peers`` in the order of their first payment, with their ``kinds`` and that payment's row
+    (``first``), shapes (n_peers,); ``places`` (n_payments,) tells which of them each is with."""
+
+    peers: Ints
+    kinds: Kinds
+    first: Ints
+    places: Ints
+
+    @staticmethod
+    def of(view: View, payments: Payments) -> "ByPeer":
+        peers, places, first = grouped(payments.peers)
+        return ByPeer(peers, view.exposures.kinds_of(peers), first, places)
 
 
 def _payments(view: View, node: int, outgoing: bool, enough: int) -> Payments:

@@ -21,7 +21,7 @@ def find(account: Account) -> tuple[Finding, ...]:
     total = float(received.worth.sum())
     if total < rule.at("least_worth"):
         return ()
-    own = account.view.exposures.kinds_of(sent.peers) != SERVICE
+    own = (account.sent_to.kinds != SERVICE)[account.sent_to.places]
     if not own.any():
         return ()
     times = sent.time_s[own]

@@ -11,7 +11,7 @@ from compliance_graph.graph import GrowingGraph, TransferGraph, Transfers
 from compliance_graph.labels import Labels
 from compliance_graph.rules import View, evaluate
 from tests.compliance_graph.made import START_S
-from tests.compliance_graph.town import POLICY, findings, town
+from tests.compliance_graph.town import POLICY, drawn, findings, town
 
 
 def reviews(view, name):
@@ -110,3 +110,18 @@ def test_the_cost_of_a_hub_is_bounded():
             evaluate(View(view.graph, view.exposures, view.book, POLICY), 0)
         times[peers] = time.process_time() - begin
     assert times[100_000] < 3 * times[5_000] + 0.02
+
+
+def test_dust_does_not_hide_rounds():
+    """
+    wallet ──900──► b ──900──► x ──900──► wallet     afterwards b and c send dust to everybody, and
+    wallet ──900──► c ──900──► y ──900──► wallet     x and y get as much
+    """
+    rows = [("w", "b", 900, 1), ("b", "x", 900, 2), ("x", "w", 900, 3)]
+    rows += [("w", "c", 900, 4), ("c", "y", 900, 5), ("y", "w", 900, 6)]
+    rows += [(peer, f"dusted{i}", 0.01, 7) for peer in "bc" for i in range(200)]
+    rows += [(f"duster{i}", peer, 0.01, 7) for peer in "xy" for i in range(200)]
+    for late in ((), [("b", "z", 5, 8), ("z", "x", 5, 9)]):
+        found = findings(town(rows, late=late), "w")["pattern.cycles"]
+        assert found.share_ppm == 1_000_000
+        assert {"w>b", "b>x", "x>w", "w>c", "c>y", "y>w"} <= set(drawn(found))
