@@ -64,6 +64,10 @@ class Neighbours(Protocol):
         """Bring the wallet's transfers into the store; whether an answer came in time."""
         ...
 
+    def has_expired(self, network: str, address: str) -> bool:
+        """Whether what was learnt of the wallet is too old."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -204,8 +208,10 @@ class GraphScreener:
         if self._picture is None:
             raise ScreeningUnavailable("the transfer graph has not been read yet")
         address, abstained = normal_form(subject.wallet), None
-        if self._graph.number(address) is None and self._neighbours is not None:
-            if await self._neighbours.learn(subject.network, address):
+        others, network = self._neighbours, subject.network
+        unknown = self._graph.number(address) is None
+        if others is not None and (unknown or others.has_expired(network, address)):
+            if await others.learn(network, address):
                 await self._graph.refresh()
             else:
                 abstained = INDEXER

@@ -100,11 +100,16 @@ async def show(name: str | None, tenant_id: str | None, address: str | None) -> 
 
 
 async def fetch(url: str, file: Path) -> None:
-    """Read ``url`` whole into ``file``. Raises :class:`~settlement.errors.InvalidInput`."""
+    """Read ``url`` whole into ``file``, over HTTPS (or from this machine), redirects too.
+
+    Raises :class:`~settlement.errors.InvalidInput`.
+    """
     size = 0
     try:
         async with (
-            httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=True) as client,
+            httpx.AsyncClient(
+                timeout=TIMEOUT_S, follow_redirects=True, event_hooks={"request": [_check_scheme]}
+            ) as client,
             client.stream("GET", url, headers={"accept-encoding": "identity"}) as answer,
         ):
             answer.raise_for_status()
@@ -119,6 +124,12 @@ async def fetch(url: str, file: Path) -> None:
         raise InvalidInput(f"{url} cannot be read: {error!r}") from error
     if announced is not None and int(announced) != size:
         raise InvalidInput(f"{url} gave {size} of {announced} bytes: refused")
+
+
+async def _check_scheme(request: httpx.Request) -> None:
+    """Anybody on the way could take a name off a list that travels in the clear."""
+    if request.url.scheme != "https" and request.url.host != "127.0.0.1":
+        raise InvalidInput(f"{request.url} is not HTTPS: refused")
 
 
 def read_file(name: str, file: Path) -> Publication:

@@ -6,6 +6,7 @@ refuses to change or delete. Here it is checked with nothing but the rows and SH
 rewrites a whole chain, seals and all, is found out by an older head that somebody noted down.
 """
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ class Verified:
 
 class AuditQueries:
     pool: Any
+    verifying: asyncio.Lock
 
     async def audit_chains(self) -> list[TenantId]:
         return [row["chain"] for row in await self.pool.fetch(_CHAINS)]
@@ -45,10 +47,12 @@ class AuditQueries:
     async def verify_audit(self, tenant_id: TenantId | None, noted: str | None = None) -> Verified:
         """Walk the whole chain of the tenant (``None``: of what belongs to no tenant).
 
-        ``noted`` is a head that was noted earlier: it has to be one of the seals.
+        ``noted`` is a head that was noted earlier: it has to be one of the seals. One
+        walk at a time: others wait without a connection, which a long trail would hold for long.
         """
         chain = tenant_id or ""
         async with (
+            self.verifying,
             self.pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):

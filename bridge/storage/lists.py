@@ -6,7 +6,7 @@ stands here too, beside the rows that it protects.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +33,8 @@ from settlement.ports.lists import (
 SHRINKS_BY_PERCENT_MAX = 20
 SHRINKS_BY_MIN = 10
 """A refresh may always drop this many, and beyond that this part of the list."""
+
+_Key = tuple[str, str]
 
 _REVISION = "SELECT COALESCE(sum(version), 0)::bigint FROM address_lists"
 _STATES = "SELECT * FROM address_lists ORDER BY tenant_id, name"
@@ -150,25 +152,33 @@ class ListQueries:
 
         Addresses that it no longer names are listed until ``now`` and no longer. The same content
         again changes nothing but the date of the look. Raises
-        :class:`~settlement.errors.InvalidInput` for an empty one, and for one that drops far more
-        than a list loses in a day, unless ``accept_shrinking``.
+        :class:`~settlement.errors.InvalidInput` for an empty one, one that allows (officers
+        alone do), one that is older than the last, and for one that drops far more than a list
+        loses in a day, addresses or vetoes, unless ``accept_shrinking``.
         """
         if not publication.entries:
             raise InvalidInput(f"the new version of {name} names nobody: refused")
+        if any(entry.listing.action is Action.ALLOW for entry in publication.entries):
+            raise InvalidInput(f"the new version of {name} allows; only officers do: refused")
         async with self.pool.acquire() as connection, connection.transaction():
             state = state_from(await connection.fetchrow(_LOCK, EVERYBODY, name, now))
             if state.digest == publication.digest:
                 return Refreshed(state.version, 0, 0, state.entries)
+            dates = (publication.published_on, state.published_on)
+            if None not in dates and dates[0] < dates[1]:  # type: ignore[operator]
+                raise InvalidInput(
+                    f"{name} of {dates[0]} is older than that of {dates[1]}: refused"
+                )
             rows = await connection.fetch(_OF_LIST, EVERYBODY, name)
-            new = {(e.address, e.asset): e for e in publication.entries}
+            new = _one_each(publication.entries)
             old = {(row["address"], row["asset"]): row for row in rows}
             kept = {key for key, row in old.items() if _same(row, new.get(key))}
+            if not accept_shrinking:
+                _check_shrinking(name, "addresses", old.keys(), new.keys())
+                before = {key for key, row in old.items() if row["action"] == Action.BLOCK}
+                after = {key for key, e in new.items() if e.listing.action is Action.BLOCK}
+                _check_shrinking(name, "vetoes", before, after)
             lost = len(old.keys() - new.keys())
-            shrinks = lost > max(SHRINKS_BY_MIN, len(old) * SHRINKS_BY_PERCENT_MAX // 100)
-            if shrinks and not accept_shrinking:
-                raise InvalidInput(
-                    f"the new version of {name} drops {lost} of {len(old)} addresses: refused"
-                )
             begun = [new[key] for key in new.keys() - kept]
             ended = [old[key]["id"] for key in old.keys() - kept]
             version = state.version + 1
@@ -177,6 +187,20 @@ class ListQueries:
             done = Refreshed(version, len(new.keys() - old.keys()), lost, len(new))
             await _close_version(connection, EVERYBODY, name, done, publication, actor, now)
             return done
+
+
+def _check_shrinking(name: str, what: str, before: Set[_Key], after: Set[_Key]) -> None:
+    lost = len(before - after)
+    if lost > max(SHRINKS_BY_MIN, len(before) * SHRINKS_BY_PERCENT_MAX // 100):
+        raise InvalidInput(
+            f"the new version of {name} drops {lost} of {len(before)} {what}: refused"
+        )
+
+
+def _one_each(entries: Sequence[Entry]) -> dict[_Key, Entry]:
+    """Of several for one address of one asset a veto counts, else the last."""
+    vetoes_last = sorted(entries, key=lambda entry: entry.listing.action is Action.BLOCK)
+    return {(entry.address, entry.asset): entry for entry in vetoes_last}
 
 
 async def add_own_on(

@@ -1,5 +1,6 @@
 """Reads (and rare writes) of the API and the console: everything that moves no money."""
 
+import asyncio
 from typing import Any
 
 from bridge.storage.actions import ActionQueries
@@ -30,3 +31,4 @@ class Queries(
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
+        self.verifying = asyncio.Lock()

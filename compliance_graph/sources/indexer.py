@@ -15,6 +15,8 @@ Anything else, an error or an answer that takes too long, is no answer: the scre
 """
 
 import asyncio
+import math
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +30,7 @@ from settlement.ports.notification import Log
 
 PAGE_ROWS = 1_000
 LEAST_CONFIRMATIONS = 64
+REMEMBERED_S = 300.0
 _REMEMBERED = 10_000
 
 Row = Mapping[str, Any]
@@ -39,7 +42,9 @@ class IndexerError(Exception):
 
 class Indexer:
     """``urls`` by network (a key goes into the URL's query), ``assets`` by network and contract in
-    lower case, ``""`` for native coin. ``limit_ms`` bounds the whole of one look-up."""
+    lower case, ``""`` for native coin. ``limit_ms`` bounds the whole of one look-up. A whole answer
+    is remembered for ``remembered_s``; one without transfers, or with some that are too young to
+    be kept, is asked for again."""
 
     def __init__(
         self,
@@ -50,16 +55,19 @@ class Indexer:
         limit_ms: int = 2_000,
         log: Log,
         http: httpx.AsyncClient | None = None,
+        remembered_s: float = REMEMBERED_S,
     ) -> None:
         self._store, self._urls, self._assets = store, urls, assets
         self._limit_ms, self._log = limit_ms, log
         self._http = http or httpx.AsyncClient(trust_env=False)
-        self._answered: dict[tuple[str, str], None] = {}
+        self._remembered_s = remembered_s
+        self._answered: dict[tuple[str, str], float] = {}
 
     async def learn(self, network: str, address: str) -> bool:
         """See :class:`compliance_graph.screening.Neighbours`. A network without an indexer has
         answered: there is nothing to learn."""
-        if network not in self._urls or (network, address) in self._answered:
+        until = self._answered.get((network, address), 0.0)
+        if network not in self._urls or time.monotonic() < until:
             return True
         try:
             async with asyncio.timeout(self._limit_ms / 1000):
@@ -71,12 +79,21 @@ class Indexer:
                 source = await self._store.source(f"indexer:{network}", "indexer", network)
                 await self._store.merge(source, found)
         except (TimeoutError, httpx.HTTPError, IndexerError) as error:
-            self._log.warning("indexer_silent", network=network, error=repr(error))
+            self._log.warning("indexer_silent", network=network, error=_told(error))
             return False
-        self._answered[network, address] = None
+        rows = [*plain, *tokens]
+        whole = all(int(row["confirmations"]) >= LEAST_CONFIRMATIONS for row in rows)
+        if found:
+            self._answered.pop((network, address), None)  # the oldest stand first
+            lasts_s = self._remembered_s if whole else 0.0
+            self._answered[network, address] = time.monotonic() + lasts_s
         if len(self._answered) > _REMEMBERED:
             self._answered.pop(next(iter(self._answered)))
         return True
+
+    def has_expired(self, network: str, address: str) -> bool:
+        """See :class:`compliance_graph.screening.Neighbours`."""
+        return self._answered.get((network, address), math.inf) <= time.monotonic()
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -103,6 +120,13 @@ class Indexer:
         if not usable:
             raise IndexerError(f"{action}: {answer.get('message')}")
         return list(rows)
+
+
+def _told(error: Exception) -> str:
+    """For the log: HTTP errors' own words name the URL, and with it the key."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"{type(error).__name__} {error.response.status_code}"
+    return repr(error) if isinstance(error, IndexerError) else type(error).__name__
 
 
 def read_rows(

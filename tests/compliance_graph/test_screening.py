@@ -230,6 +230,7 @@ async def test_an_unknown_wallet_is_looked_up_once_and_remembered(store, screene
     async def handle(request: httpx.Request) -> httpx.Response:
         asked.append(request.url.params["action"])
         result = paid if asked[-1] == "txlist" else [row(THIEF, WALLET, 1, contractAddress="0xfa")]
+        result = result if request.url.params["address"] == WALLET else []
         return httpx.Response(200, json={"status": "1", "result": result})
 
     indexer = Indexer(
@@ -243,6 +244,9 @@ async def test_an_unknown_wallet_is_looked_up_once_and_remembered(store, screene
         verdict = await screening.screen(subject(WALLET))
         assert [reason.code for reason in verdict.reasons] == ["exposure.mixer.in"]
     assert sorted(asked) == ["tokentx", "txlist"]
+    for _ in range(2):  # nothing was found, so it is asked for again
+        assert await indexer.learn("local", FRESH)
+    assert len(asked) == 6
     assert (
         await store.merge(
             await store.source("indexer:local", "indexer", "local"),
@@ -253,4 +257,53 @@ async def test_an_unknown_wallet_is_looked_up_once_and_remembered(store, screene
     assert read_rows("local", {"": ETH}, [row(MIXER, WALLET, 5, confirmations="1")], []) == []
     with pytest.raises(IndexerError):
         read_rows("local", {"": ETH}, [{"value": "x"}], [])
+    await indexer.close()
+
+
+@pytest.mark.parametrize(("confirmations", "remembered_s"), [("100", 0.0), ("63", 300.0)])
+async def test_what_an_indexer_told_long_ago_or_in_part_is_asked_for_again(
+    store, screener, confirmations, remembered_s
+):
+    """What the wallet did since, and what was too young to be kept, would never be seen."""
+    asked = []
+    paid = [row(SHOP, WALLET, COIN), row(MIXER, WALLET, COIN, confirmations=confirmations)]
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["action"])
+        result = paid if asked[-1] == "txlist" else []
+        return httpx.Response(200, json={"status": "1", "result": result})
+
+    indexer = Indexer(
+        *(store, {"local": "http://indexer/api"}, {"local": {"": ETH}}),
+        log=NullLog(),
+        http=httpx.AsyncClient(transport=httpx.MockTransport(handle)),
+        remembered_s=remembered_s,
+    )
+    screening = screener(indexer)
+    await screening.refresh()
+    for _ in range(2):
+        await screening.screen(subject(WALLET))
+    assert len(asked) == 4
+    await indexer.close()
+
+
+async def test_the_indexers_key_is_not_in_the_log(store):
+    """An HTTP error's own words name the whole URL."""
+    told: list[str] = []
+
+    class Kept(NullLog):
+        def warning(self, event: str, **fields: object) -> None:
+            told.append(f"{event} {fields}")
+
+    async def refuse(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(403)
+
+    indexer = Indexer(
+        *(store, {"local": "http://indexer/api?apikey=hush"}, {"local": {"": ETH}}),
+        log=Kept(),
+        http=httpx.AsyncClient(transport=httpx.MockTransport(refuse)),
+    )
+    assert not await indexer.learn("local", WALLET)
+    assert "403" in told[0]
+    assert "hush" not in told[0]
     await indexer.close()

@@ -1,10 +1,14 @@
 """Lists in versions: what a refresh may not do, and that nothing is ever forgotten."""
 
-from datetime import timedelta
+import asyncio
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from bridge.console.lists import fetch
 from bridge.storage.lists import add_own_on, remove_own_on
 from bridge.storage.pages import Page
 from bridge.storage.queries import Queries
@@ -44,6 +48,48 @@ async def test_an_empty_or_shrunken_version_replaces_nothing(queries: Queries) -
         "ofac", publication(*range(79)), "console", LATER, accept_shrinking=True
     )
     assert (done.version, done.removed, done.entries) == (2, 21, 79)
+
+
+async def test_a_version_that_lifts_vetoes_in_disguise_is_refused(queries: Queries) -> None:
+    """By other actions, by a second line for the same address, by an older date."""
+    dated = replace(publication(*range(100)), published_on=date(2026, 9, 23))
+    await queries.take_over("ofac", dated, "console", NOW)
+
+    def acting(action: Action, *numbers: int) -> tuple[Entry, ...]:
+        listing = Listing("ofac", action, "sanctions", "SOMEBODY", "36")
+        return tuple(Entry(address(n), "ETH", listing) for n in numbers)
+
+    blocks = acting(Action.BLOCK, *range(100))
+    softened = acting(Action.LABEL, *range(21)) + blocks[21:]
+    allowing = (*blocks, *acting(Action.ALLOW, 200))
+    for refused, why in (
+        (Publication("csv", "1", softened), "21 of 100 vetoes"),
+        (Publication("csv", "2", allowing), "only officers"),
+        (Publication("csv", "3", blocks, published_on=date(2026, 9, 22)), "older"),
+    ):
+        with pytest.raises(InvalidInput, match=why):
+            await queries.take_over("ofac", refused, "console", LATER)
+    twice = Publication("csv", "4", (*blocks, *acting(Action.REVIEW, *range(100))))
+    await queries.take_over("ofac", twice, "console", LATER)
+    book = await Lists([], queries).book()
+    assert {one.action for one in book.of("local", address(5), LATER)} == {Action.BLOCK}
+
+
+async def test_walks_over_the_audit_trail_leave_the_database_to_others(queries: Queries) -> None:
+    """One at a time: as many as there are connections do not take them all."""
+    async with queries.pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE audit_heads IN ACCESS EXCLUSIVE MODE")
+            walks = [asyncio.create_task(queries.verify_audit("ten_a")) for _ in range(40)]
+            async with asyncio.timeout(5):
+                await asyncio.gather(*(queries.list_revision() for _ in range(3)))
+        assert {walk.broken for walk in await asyncio.gather(*walks)} == {None}
+
+
+async def test_a_list_is_fetched_over_https_alone(tmp_path: Path) -> None:
+    """Nothing is asked of anybody before."""
+    with pytest.raises(InvalidInput, match="not HTTPS"):
+        await fetch("http://lists.invalid/sdn.xml", tmp_path / "sdn.xml")
 
 
 async def test_a_delisted_address_is_free_from_then_on_and_its_history_stays(
