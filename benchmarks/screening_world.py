@@ -57,7 +57,7 @@ class HeldStore:
 
     async def sources(self) -> list[Source]:
         n, now = len(self._graph.rows), datetime.now(UTC)
-        return [Source(1, "bench", "file", "ethereum", n, n, n, None, n, 0, True, now)]
+        return [Source(1, "bench", "file", "ethereum", n, n, n, None, n, 0, True, now, 0)]
 
     async def last_ids(self) -> tuple[int, int]:
         return len(self._graph.rows), len(self._graph.rows)
