@@ -131,6 +131,11 @@ def deadline(order: Order, policy: Policy) -> datetime:
     return last if order.settle_by is None else min(last, order.settle_by)
 
 
+def is_over(order: Order, now: datetime) -> bool:
+    """Whether it is too late to fill its escrow's purse."""
+    return order.settle_by is not None and now >= order.settle_by
+
+
 def blocks_left(order: Order, now: datetime, *, block_ms: int, policy: Policy) -> int:
     """Blocks it may let pass before it leaves; 0: it has to leave now."""
     left_ms = (deadline(order, policy) - now) // timedelta(milliseconds=1)

@@ -96,6 +96,7 @@ class GasService:
         self._l1_shares = l1_shares or {}
         self._looks: set[asyncio.Task[None]] = set()
         self._log = log or NullLog()
+        self._noted: dict[tuple[str, str], str] = {}
 
     # The port ------------------------------------------------------------------------------
 
@@ -118,8 +119,13 @@ class GasService:
         return Outlook(market.head.number, market.next_fee_wei, self._next_head(one), bounds)
 
     async def decided(self, decision: Decision) -> None:
+        # A wait is decided anew at every block; only a new reason is news.
+        pair = (decision.network, decision.asset)
+        if not decision.sent and self._noted.get(pair) == decision.reason:
+            return
         try:
             await self._store.note(decision)
+            self._noted[pair] = "" if decision.sent else decision.reason
         except Exception as error:  # the payment goes on without its note
             self._log.warning("decision_not_noted", error=repr(error))
 

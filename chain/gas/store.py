@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from chain.gas.history import GasHeader
@@ -66,6 +66,13 @@ _SCORE = """
     WHERE d.id = due.id
     RETURNING d.id
 """
+# The oldest come first, so that no table is read to find them.
+_FORGET_DECISIONS = """
+    DELETE FROM gas_decisions WHERE decided_at < $2 AND id IN (
+        SELECT id FROM gas_decisions WHERE network = $1 ORDER BY id LIMIT 1000
+    )
+"""
+_DECISIONS_KEPT = timedelta(days=30)
 _SAVE_MODEL = """
     INSERT INTO gas_models (network, digest, trained_at, promoted_at, scores, content)
     VALUES ($1, $2, $3::timestamptz, CASE WHEN $4 THEN $3::timestamptz END, $5, $6)
@@ -123,7 +130,8 @@ class GasStore:
 
     async def score(self, network: str, now: datetime, block_ms: int) -> int:
         """Say of every decision whose deadline has passed what sending at once would have paid,
-        and what the best block until then; returns how many."""
+        and what the best block until then; returns how many. What is a month old is forgotten."""
+        await self._pool.execute(_FORGET_DECISIONS, network, now - _DECISIONS_KEPT)
         return len(await self._pool.fetch(_SCORE, network, now, block_ms))
 
     async def save_model(

@@ -25,13 +25,14 @@ from settlement.errors import (
     TidegateError,
 )
 from settlement.events import HELD, RELEASED, Event
+from settlement.ledger import journal
 from settlement.money import Asset
-from settlement.order import HoldReason, Order
-from settlement.ports.bundle import Ports
+from settlement.order import HoldReason, Order, Status
+from settlement.ports.bundle import Ports, apply
 from settlement.ports.chain import ChainPort
-from settlement.schedule import SendNow, Wait, after, poll_at, retry_at
+from settlement.schedule import SendNow, Wait, after, is_over, poll_at, retry_at
 from settlement.screening import vetoed_orders
-from settlement.transitions import Change, stay
+from settlement.transitions import Change, move, stay
 
 
 async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
@@ -45,9 +46,7 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
     if obstacle is not None:
         return lane, await _hold_waiting(ports, lane, obstacle)
     calls = await ports.store.requested_calls(lane, limit=policy.claim_limit)
-    waiting = await ports.store.claim_for_batch(
-        lane.network, now, limit=chain.max_batch, lease_ms=policy.lease_ms
-    )
+    waiting = await _waiting(ports, lane, chain.max_batch)
     if not waiting and not calls:
         return lane, 0
     await check_anchor(ports, chain, lane)
@@ -70,6 +69,23 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
         else:
             await ports.store.apply_many([stay(order, now) for order in orders])
     return lane, len(waiting) + len(calls)
+
+
+async def _waiting(ports: Ports, lane: Lane, limit: int) -> list[Order]:
+    """Claim what is due on the lane's network. Whoever paid for an escrow that is over by now,
+    after a pause or a long wait for a fee, gets the money back instead."""
+    now = ports.clock.now()
+    orders = await ports.store.claim_for_batch(
+        lane.network, now, limit=limit, lease_ms=ports.policy.lease_ms
+    )
+    await apply(ports, [_refund(order, now) for order in orders if is_over(order, now)])
+    return [order for order in orders if not is_over(order, now)]
+
+
+def _refund(order: Order, now: datetime) -> Change:
+    books = (journal.unreserved(order),)
+    patch = {"reason": "escrow_expired"}
+    return move(order, Status.REFUND_PENDING, now, patch=patch, bookings=books)
 
 
 async def _obstacle(ports: Ports, chain: ChainPort, lane: Lane) -> HoldReason | None:
@@ -98,10 +114,7 @@ async def _hold_waiting(ports: Ports, lane: Lane, reason: HoldReason) -> int:
     """Show why orders wait, unless another lane can take them; returns how many were told."""
     if reason is HoldReason.NONE or await _others_can(ports, lane):
         return 0
-    limit, lease_ms = ports.policy.claim_limit, ports.policy.lease_ms
-    waiting = await ports.store.claim_for_batch(
-        lane.network, ports.clock.now(), limit=limit, lease_ms=lease_ms
-    )
+    waiting = await _waiting(ports, lane, ports.policy.claim_limit)
     await _hold_all(ports, lane, waiting, reason)
     return len(waiting)
 
@@ -182,6 +195,11 @@ def _hold(order: Order, reason: HoldReason, due_at: datetime) -> Change:
     return stay(order, due_at, patch={"hold_reason": reason}, events=(fact,))
 
 
+def _as_meant(change: Change) -> Change:
+    """Waiting for a better moment is no failure: the next one is retried as soon as any first."""
+    return replace(change, patch={**change.patch, "attempts": change.order.attempts})
+
+
 def _by_asset(orders: Sequence[Order]) -> dict[Asset, list[Order]]:
     groups: dict[Asset, list[Order]] = defaultdict(list)
     for order in orders:
@@ -196,7 +214,8 @@ async def _plan(
     lane as it then is. What the vault would not pay now, no lane pays singly."""
     note, moment = await choose(ports, chain, lane, orders)
     if moment.waits:
-        await ports.store.apply_many([_hold(o, moment.hold, moment.until) for o in moment.waits])
+        waits = [_hold(o, moment.hold, moment.until) for o in moment.waits]
+        await ports.store.apply_many([_as_meant(change) for change in waits])
     if not moment.sends:
         await ports.gas.decided(note)
         return lane

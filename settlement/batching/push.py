@@ -14,10 +14,13 @@ from settlement.errors import (
     ChainRefused,
     FeeCapReached,
     NetworkStopped,
+    ScreeningUnavailable,
 )
+from settlement.order import HoldReason
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainPort, SignedTransaction
-from settlement.schedule import after
+from settlement.schedule import after, is_over
+from settlement.screening import vetoed_orders
 
 
 async def push(ports: Ports, lane: Lane, batch: Batch) -> bool:
@@ -29,6 +32,11 @@ async def push(ports: Ports, lane: Lane, batch: Batch) -> bool:
     """
     chain = ports.chains[lane.network]
     if not batch.attempts:
+        try:
+            batch = await _still_wanted(ports, lane, batch)
+        except ScreeningUnavailable as error:
+            ports.log.warning("not_signed", batch_id=batch.id, error=str(error))
+            return False
         transaction = await _signed(ports, chain, lane, batch)
         if transaction is None:
             return False
@@ -45,6 +53,29 @@ async def push(ports: Ports, lane: Lane, batch: Batch) -> bool:
     await ports.store.mark_sent(lane, batch, bytes_, ports.clock.now())
     ports.log.info("batch_sent", batch_id=batch.id, transaction=bytes_.ref, nonce=batch.nonce)
     return True
+
+
+async def _still_wanted(ports: Ports, lane: Lane, batch: Batch) -> Batch:
+    """What was planned a while ago (a crash, a pause, a fee above the cap) is looked at again
+    before it is signed: a wallet listed since, a payment given back or disputed, an escrow that
+    is over. Then the batch is called back, and its orders go the way of all that wait.
+
+    Raises :class:`~settlement.errors.ScreeningUnavailable`.
+    """
+    now = ports.clock.now()
+    is_fresh = now <= after(batch.planned_at, ports.policy.lane_lease_ms)
+    if is_fresh or batch.cancel_asked_at is not None:
+        return batch
+    orders = await ports.store.in_batch(batch.id)
+    unwanted = await vetoed_orders(ports.screening, orders) | {
+        order.id
+        for order in orders
+        if order.hold_reason is not HoldReason.NONE or is_over(order, now)
+    }
+    if not unwanted or not await ports.store.ask(batch.id, now, cancel=True, lane=lane):
+        return batch
+    ports.log.warning("batch_called_back", batch_id=batch.id, orders=sorted(unwanted))
+    return replace(batch, cancel_asked_at=now)
 
 
 async def _signed(

@@ -22,7 +22,7 @@ from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports, apply, each, stopped
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.quote import has_moved
-from settlement.schedule import Policy, after, retry_at
+from settlement.schedule import Policy, after, is_over, retry_at
 from settlement.screening import vetoed_orders
 from settlement.transitions import Change, move, stay, void
 
@@ -73,7 +73,7 @@ async def _in_time(ports: Ports, orders: Sequence[Order], now: datetime) -> list
 def out_of_time(order: Order, now: datetime, policy: Policy) -> Change | None:
     """Give the hold back before it lapses; no money is taken for an escrow that would be over as
     soon as it is funded."""
-    if order.settle_by and now >= order.settle_by:
+    if is_over(order, now):
         return void(order, Status.EXPIRED, "escrow_expired", now)
     if order.capture_before and now >= after(order.capture_before, -policy.capture_margin_ms):
         return void(order, Status.EXPIRED, "authorization_lapsed", now)

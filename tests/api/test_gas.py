@@ -71,6 +71,18 @@ async def test_hindsight_holds_a_decision_against_the_blocks_until_its_deadline(
     assert report.decided_wei == 2 * blocks[20].base_fee_wei
 
 
+async def test_decisions_are_forgotten_after_a_month(api, followed):
+    """Not before, and only those of the network that is scored."""
+    store, _, _ = followed
+    month_s = 30 * 86_400
+    await store.score("elsewhere", seconds(month_s + 300), 12_000)
+    await store.score("local", seconds(month_s + 100), 12_000)
+    assert len(await api.services.queries.fee_decisions("local", 9)) == 2
+    await store.score("local", seconds(month_s + 210), 12_000)
+    [sent] = await api.services.queries.fee_decisions("local", 9)
+    assert sent["sent"] == 2
+
+
 async def test_operators_see_history_forecast_and_decisions_and_merchants_do_not(api, followed):
     """All amounts are strings; the monitor has coverage and drift."""
     _, blocks, market = followed

@@ -12,7 +12,7 @@ from chain.gas.recurrence import bounds_wei, next_base_fee_wei
 from chain.gas.service import GasService
 from chain.gas.tips import tips_within_wei
 from chain.networks.local import NETWORK
-from settlement.ports.gas import Waiting
+from settlement.ports.gas import Decision, Waiting
 from settlement.quote import Speed
 from tests.gas.chains import Node, Shelf, mined
 from tests.support.waiting import eventually
@@ -179,3 +179,14 @@ def test_tips_are_what_enough_blocks_would_have_taken():
     assert found[2] == (1, 5, 5)
     assert found[5] == (1, 1, 1)
     assert 10 not in found
+
+
+async def test_a_wait_is_noted_when_its_reason_changes_and_every_sending(model):
+    """Not at every block: a day of waiting would be thousands of rows that say the same."""
+    gas, clock, shelf = service(Node(mined(60)), model)
+    told = [("fee_cap", 0), ("fee_cap", 0), ("fee_may_fall", 0), ("fee_is_low", 1)]
+    told += [("fee_may_fall", 0), ("fee_is_low", 1), ("fee_is_low", 1)]
+    for reason, sent in told:
+        times = (clock.now(), reason, 1, sent, clock.now(), clock.now())
+        await gas.decided(Decision("local", "local:DUSD", *times))
+    assert [(note.reason, note.sent) for note in shelf.notes] == [told[0], *told[2:]]
