@@ -28,12 +28,15 @@ from settlement.ids import OrderId, TxRef
 from settlement.ledger import journal
 from settlement.ledger.accounts import PLATFORM
 from settlement.money import Asset, Money
-from settlement.order import Order
+from settlement.order import Order, Status
 from settlement.ports.bundle import Ports
 from settlement.ports.chain import ChainHistory, ChainPort, Fees, PaidBatch, SelfTransfer
 from settlement.ports.payment import Intent, IntentStatus
-from settlement.rebuild import DONE, Settled, assign, is_consistent, step
+from settlement.ports.screening import Subject
+from settlement.rebuild import DONE, Settled, assign, is_consistent, judged, step
+from settlement.screening import judge
 from settlement.stages.identity import IN_FLIGHT, replaced
+from settlement.transitions import Change
 
 REASON = "being rebuilt after a restored backup"
 QUARANTINE_LIMIT_S = 3_600.0
@@ -341,6 +344,8 @@ class Rebuild:
             if change is None:
                 return True
             try:
+                if settled is None and change.to is Status.CLEARED:
+                    change = await self._judge(order)
                 unmatched = await store.apply_many([change])
             except TidegateError as error:
                 why = f"cannot become {change.to}: {error}"
@@ -348,6 +353,13 @@ class Rebuild:
             self.report.moved += not unmatched
         self.report.left.append(f"{order_id} {why}")
         return False
+
+    async def _judge(self, order: Order) -> Change:
+        """By today's lists; raises :class:`~settlement.errors.ScreeningUnavailable`."""
+        now, verdict = self._now(), await judge(self._ports.screening, order)
+        subject = Subject.of(order)
+        screening_id = await self._ports.store.save_screening(subject, verdict, now)
+        return judged(order, verdict, screening_id, now)
 
     async def _intent(self, order: Order) -> Intent | None:
         """Its own intent where it has one: metadata can be edited to name any order."""

@@ -19,6 +19,7 @@ from settlement.ledger.entry import Booking
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.chain import PaidBatch
 from settlement.ports.payment import Intent
+from settlement.ports.screening import Outcome, Verdict
 from settlement.transitions import Change, move, stay
 
 REBUILT = "order.rebuilt"
@@ -140,7 +141,7 @@ def step(order: Order, intent: Intent, settled: Settled | None, now: datetime) -
 
     ``settled``: the final batch that holds the order, if any. Without one, an order whose money
     was captured is paid like any other, unless there is a reason to give the money back: then it
-    ends in ``refund_pending``.
+    ends in ``refund_pending``. Whether it may be ``cleared`` then, :func:`judged` says.
     """
     if settled is not None:
         return _towards_settled(order, intent, settled, now)
@@ -156,6 +157,17 @@ def step(order: Order, intent: Intent, settled: Settled | None, now: datetime) -
         hold = {"hold_reason": HoldReason.DISPUTED}
         return stay(order, now, patch=hold, events=(Event(DISPUTED),))
     return None
+
+
+def judged(order: Order, verdict: Verdict, screening_id: str, now: datetime) -> Change:
+    """What a verdict makes of an order whose money was taken while nobody here had cleared it: no
+    review can wait beside captured money, so whatever is not clear is given back."""
+    patch: dict[str, Any] = {"screening_id": screening_id}
+    if verdict.outcome is Outcome.CLEAR:
+        return _move(order, Status.CLEARED, now, patch)
+    reason = verdict.reasons[0].code if verdict.reasons else "screening"
+    patch |= {"exit_to": Status.REJECTED, "reason": reason}
+    return _move(order, Status.VOIDING, now, patch)
 
 
 def _why_not_pay(order: Order, intent: Intent) -> str | None:

@@ -24,7 +24,7 @@ from tests.flows.backups import (
     refund_at_the_provider,
     taken_for_something_else,
 )
-from tests.flows.bridge import FACTS_KEY, NETWORK, Bridge, open_bridge
+from tests.flows.bridge import DOUBTFUL, FACTS_KEY, NETWORK, Bridge, open_bridge
 from tests.flows.conftest import needs_anvil
 from tests.flows.crowd import captured as coins_captured
 from tests.flows.crowd import is_in, stepped
@@ -320,6 +320,27 @@ async def test_an_order_captured_in_part_is_given_back_and_not_paid_in_full(
     assert (await rebuilt(backups)).left == []
     await bridge.reach(order_id, Status.REFUNDED)
     assert bridge.world.balance(wallet) == 0
+
+
+async def test_an_order_in_review_that_was_captured_outside_is_given_back(
+    backups: Backups,
+) -> None:
+    """Taking its money in the dashboard does not clear it, nor does an officer's word that is
+    lost."""
+    bridge = await backups.begin()
+    await completed(bridge)
+    order_id = await bridge.place(wallet=DOUBTFUL)
+    await bridge.pay(order_id)
+    await bridge.tick_until(order_id, Status.IN_REVIEW, charge.tick, screen.tick)
+    bridge = await backups.backup()
+    intent_id = str((await bridge.order(order_id)).payment_intent_id)
+    await bridge.stripe.v1.payment_intents.capture_async(intent_id)
+    bridge = await backups.restore()
+    assert (await rebuilt(backups)).left == []
+    assert (await bridge.order(order_id)).status is Status.VOIDING
+    await bridge.reach(order_id, Status.REFUNDED)
+    assert "order.cleared" not in await bridge.event_types(order_id)
+    await bridge.check_books()
 
 
 async def test_a_payment_that_is_not_final_yet_stops_a_restored_backup_at_once(
