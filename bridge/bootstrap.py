@@ -298,7 +298,8 @@ async def open_screening(
     any list nobody is cleared."""
     queries = Queries(store.pool)
     paths, limits = list_paths(settings), settings.second_officer_above
-    lists = ListScreener(paths, queries, queries, clock, allow_up_to=limits)
+    log = logging.get("lists")
+    lists = ListScreener(paths, queries, queries, clock, allow_up_to=limits, log=log)
     return await open_graph(stack, settings, lists, deployments, store.pool, clock)
 
 

@@ -17,6 +17,7 @@ from settlement.ids import TenantId
 from settlement.money import Money
 from settlement.ports.clock import Clock, SystemClock
 from settlement.ports.lists import Action, Listing, ListSource, WalletHistory
+from settlement.ports.notification import Log
 from settlement.ports.screening import Outcome, Reason, Subject, Verdict
 
 
@@ -32,8 +33,9 @@ class ListScreener:
         clock: Clock | None = None,
         *,
         allow_up_to: Mapping[str, int] | None = None,
+        log: Log | None = None,
     ) -> None:
-        self._lists = Lists(paths, source)
+        self._lists = Lists(paths, source, log)
         self._history = history
         self._clock = clock or SystemClock()
         self._allow_up_to = dict(allow_up_to or {})

@@ -22,8 +22,11 @@ from settlement.ports.lists import (
     ListSource,
     StoredLists,
 )
+from settlement.ports.notification import Log, NullLog
 
 _NOBODY = StoredLists(0)
+VETOES_LOST_MIN, VETOES_LOST_PERCENT = 10, 20
+"""Files may always lose this many vetoes between two readings, and beyond that this part."""
 
 
 class ListBook:
@@ -82,16 +85,28 @@ class ListBook:
                 yield address
 
     @property
+    def has_vetoes(self) -> bool:
+        """Whether anybody at all is blocked for everybody, at some time."""
+        return any(
+            entry.listing.action is Action.BLOCK and entry.tenant_id == EVERYBODY
+            for entry in (*self._files.entries, *self._stored.entries)
+        )
+
+    @property
     def revision(self) -> tuple[object, ...]:
         """Differs whenever anything in the book does."""
         return (self._stored.revision, *sorted(self._files.versions.items()))
 
 
 class Lists:
-    """Keeps the newest :class:`ListBook`."""
+    """Keeps the newest :class:`ListBook`. Files that lose far more vetoes than lists do in a day
+    are taken for torn: what was read before counts until a restart."""
 
-    def __init__(self, paths: Sequence[Path], source: ListSource | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[Path], source: ListSource | None = None, log: Log | None = None
+    ) -> None:
         self._paths, self._source = tuple(paths), source
+        self._log = log or NullLog()
         self._stamp: tuple[object, ...] | None = None
         self._files: AddressLists = AddressLists((), {})
         self._stored = _NOBODY
@@ -103,13 +118,22 @@ class Lists:
         revision = 0 if self._source is None else await self._source.list_revision()
         if self._book is None or stamp != self._stamp or revision != self._stored.revision:
             if stamp != self._stamp:
-                self._files = read_lists(self._paths)
+                self._files = self._believable(read_lists(self._paths))
             stored = _NOBODY if self._source is None else await self._source.stored_lists()
             book = ListBook(self._files, stored)
-            if not book.versions():
-                raise ScreeningUnavailable("there is no address list; nobody can be cleared")
+            if not book.has_vetoes:
+                raise ScreeningUnavailable("no address list blocks anybody; nobody can be cleared")
             self._book, self._stamp, self._stored = book, stamp, stored
         return self._book
+
+    def _believable(self, read: AddressLists) -> AddressLists:
+        """What was read, or what was read before if that lost too many vetoes."""
+        before, after = _vetoes(self._files), _vetoes(read)
+        lost = len(before - after)
+        if lost <= max(VETOES_LOST_MIN, len(before) * VETOES_LOST_PERCENT // 100):
+            return read
+        self._log.error("lists_lost_vetoes", lost=lost, before=len(before), kept="until a restart")
+        return self._files
 
     def _file_stamp(self) -> tuple[object, ...]:
         try:
@@ -117,6 +141,15 @@ class Lists:
         except OSError as error:
             raise ScreeningUnavailable(f"a list is missing: {error}") from error
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+
+def _vetoes(lists: AddressLists) -> set[tuple[str, str]]:
+    """Each with its list."""
+    return {
+        (entry.listing.source, entry.address)
+        for entry in lists.entries
+        if entry.listing.action is Action.BLOCK
+    }
 
 
 def is_vetoed(listings: Iterable[Listing]) -> bool:

@@ -38,10 +38,14 @@ def read_lists(paths: Iterable[Path]) -> AddressLists:
     for path in paths:
         try:
             content = path.read_bytes()
+            if not content.endswith(b"\n"):
+                raise ValueError("the last line has no end: the file may be torn")
             entries += [
                 Entry(normal_form(row["address"]), _asset(row), _listing(path.stem, row))
                 for row in _rows(content)
             ]
+            if any(entry.listing.action is Action.ALLOW for entry in entries):
+                raise ValueError("it allows; only officers do")
         except (OSError, ValueError, KeyError) as error:
             raise ScreeningUnavailable(f"list {path.name} cannot be read: {error!r}") from error
         versions[path.stem] = hashlib.sha256(content).hexdigest()[:16]

@@ -67,7 +67,7 @@ class Lists:
     review: set[str] = field(default_factory=set)
 
     def write(self) -> None:
-        lines = ["asset,address,action"]
+        lines = ["asset,address,action", f"ETH,0x{'dead' * 10},block"]
         lines += [f"ETH,{wallet},block" for wallet in self.blocked]
         lines += [f"ETH,{wallet},review" for wallet in sorted(self.review)]
         draft = self.path.with_suffix(".tmp")

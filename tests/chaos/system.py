@@ -227,7 +227,7 @@ async def start(stack: AsyncExitStack, options: Options, folder: Path) -> System
     world.write_deployment(folder, deployment, urls[: len(rpcs)])
     secret = await world.webhook_secret(world.stripe_client(emulator.url), urls[-1] + WEBHOOK_PATH)
     lists = folder / "listed.csv"
-    lists.write_text("asset,address,action\n")
+    lists.write_text(f"asset,address,action\nETH,0x{'dead' * 10},block\n")
     environment = _environment(options, folder, database.dsn, api_port, urls[-2], secret)
     await world.register(environment, deployment)
     system = System(

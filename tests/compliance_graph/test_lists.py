@@ -62,6 +62,10 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "publication"
 
 
+def write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
 @pytest.mark.parametrize(
     ("asset", "address"),
     [
@@ -206,6 +210,43 @@ async def test_without_any_list_nobody_is_cleared(tmp_path: Path) -> None:
         await Lists([]).book()
     with pytest.raises(ScreeningUnavailable):
         await Lists([tmp_path / "gone.csv"]).book()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "asset,address\n",
+        f"asset,address,action\nETH,{ETHER},review\n",
+        f"asset,address\nETH,{ETHER}",
+        f"asset,address,action\nETH,{ETHER},block\nXBT,{BITCOIN},allow\n",
+    ],
+)
+async def test_a_file_that_blocks_nobody_is_torn_or_allows_clears_nobody(
+    file: Path, content: str
+) -> None:
+    """Labels and reviews alone would let everybody pass."""
+    write(file, content)
+    with pytest.raises(ScreeningUnavailable):
+        await Lists([file]).book()
+
+
+async def test_a_file_that_lost_many_vetoes_is_believed_after_a_restart_alone(file: Path) -> None:
+    """It may be half of one that is being written; ten fewer are a day's delistings."""
+
+    def text(count: int) -> str:
+        return "asset,address\n" + "".join(f"ETH,0x{n:040x}\n" for n in range(count))
+
+    write(file, text(40))
+    lists = Lists([file])
+    versions = (await lists.book()).versions()
+    for count, kept in ((29, True), (30, False)):
+        write(file, text(count))
+        book = await lists.book()
+        assert (book.versions() == versions) is kept
+        assert bool(book.of("local", f"0x{35:040x}", AT)) is kept
+    write(file, text(5))
+    assert len((await lists.book()).of("local", f"0x{20:040x}", AT)) == 1
+    assert (await Lists([file]).book()).of("local", f"0x{20:040x}", AT) == ()
 
 
 def test_listings_count_within_their_dates_and_for_their_tenant() -> None:

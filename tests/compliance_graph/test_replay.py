@@ -53,7 +53,7 @@ def test_a_verdict_without_evidence_cannot_be_replayed() -> None:
 async def test_a_verdict_of_the_lists_is_made_again_bit_for_bit(tmp_path: Path) -> None:
     """Even after the list has changed; evidence that was touched leads elsewhere."""
     path = tmp_path / "ofac.csv"
-    path.write_text(f"asset,address,action\nETH,{WALLET},review\n")
+    path.write_text(f"asset,address,action\nETH,{WALLET},review\nETH,{PARTY},block\n")
     screener = ListScreener([path])
     verdict = stored(await screener.screen(Subject(TenantId("t"), "local", WALLET)))
     path.write_text("asset,address\n")

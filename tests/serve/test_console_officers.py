@@ -35,7 +35,8 @@ async def in_review(dsn: str, lists: Path, gross_minor: int) -> Order:
     scene = Scene(store)
     order = await scene.order(gross_minor=gross_minor)
     await scene.apply(move(order, Status.AUTHORIZED, NOW, under_lease=False))
-    write(lists, f"asset,address,action\nETH,{order.wallet},review\n")
+    vetoed = f"ETH,0x{'dead' * 10},block\n"
+    write(lists, f"asset,address,action\nETH,{order.wallet},review\n{vetoed}")
     verdict = await ListScreener([lists]).screen(Subject.of(order))
     screening_id = await store.save_screening(Subject.of(order), verdict, NOW)
     authorized = await store.get(order.id)
