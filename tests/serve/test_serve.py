@@ -148,7 +148,7 @@ def test_a_killed_worker_is_started_again_and_sigterm_stops_everything(tmp_path:
     here = {"TIDEGATE_STATE_DIR": str(tmp_path)}
 
     status, out, _ = tidegate("treasury", "status", **here)
-    assert (status, out.count("agree")) == (0, 2), out
+    assert (status, out.count("agree")) == (0, 3), out
     status, out, _ = tidegate("treasury", "fund", "250.5", "DUSD", **here)
     assert status == 0
     assert "250.50 DUSD" in out
