@@ -37,13 +37,11 @@ def compiled(function: Any) -> Any:
 
 
 @compiled
-def _sweep(start, order, peers, amount, kinds, before, after, totals):  # type: ignore[no-untyped-def]
-    """``order`` maps a place to its row; empty where places are rows."""
-    straight = len(order) == 0
+def _sweep(start, peers, amount, kinds, before, after, totals):  # type: ignore[no-untyped-def]
+    """One hop for all accounts."""
     for node in range(len(start) - 1):
         total = 0.0
-        for at in range(start[node], start[node + 1]):
-            row = at if straight else order[at]
+        for row in range(start[node], start[node + 1]):
             peer = peers[row]
             worth = amount[row]
             if peer == node or worth <= 0.0:
@@ -62,14 +60,12 @@ def _sweep(start, order, peers, amount, kinds, before, after, totals):  # type: 
 
 
 @compiled
-def _mark(start, order, peers, amount, node, least, most, marks, mark, sets):  # type: ignore[no-untyped-def]
+def _mark(start, peers, amount, node, least, most, marks, mark, sets):  # type: ignore[no-untyped-def]
     """The latest ``most`` peers of the account, by payments of at least ``least``: marks them, or
     tells whether one is marked."""
-    straight = len(order) == 0
-    at = start[node + 1]
-    while at > start[node] and most > 0:
-        at -= 1
-        row = at if straight else order[at]
+    row = start[node + 1]
+    while row > start[node] and most > 0:
+        row -= 1
         if peers[row] == node or amount[row] < least:
             continue
         most -= 1
@@ -82,7 +78,7 @@ def _mark(start, order, peers, amount, node, least, most, marks, mark, sets):  #
 
 @compiled
 def _met(  # type: ignore[no-untyped-def]
-    start, order, peers, amount, to_start, to_order, to_peers, to_amount,
+    start, peers, amount, to_start, to_peers, to_amount,
     begins, ends, least, most, marks, mark,
 ):  # fmt: skip
     """Which of ``ends`` are among the marked or have one among their peers; a second look takes
@@ -90,16 +86,14 @@ def _met(  # type: ignore[no-untyped-def]
     for node in begins:
         marks[node] = mark
         if node < len(start) - 1:
-            _mark(start, order, peers, amount, node, least, most, marks, mark, True)
+            _mark(start, peers, amount, node, least, most, marks, mark, True)
     met = np.zeros(len(ends), dtype=np.bool_)
     for _ in range(2):
         for i in range(len(ends)):
             node = ends[i]
             met[i] = met[i] or marks[node] == mark
             if not met[i] and node < len(to_start) - 1:
-                met[i] = _mark(
-                    to_start, to_order, to_peers, to_amount, node, least, most, marks, mark, False
-                )
+                met[i] = _mark(to_start, to_peers, to_amount, node, least, most, marks, mark, False)
         for i in range(len(ends)):
             if met[i]:
                 marks[ends[i]] = mark
@@ -117,12 +111,11 @@ def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 class Side:
     """One direction of the fixed graph: ``shares`` (n_nodes, categories), ``totals`` (n_nodes,).
 
-    ``start``, ``order``, ``peers``, ``amount`` and ``time_s`` are the graph's own columns as
-    compiled code wants them; an empty ``order`` means that places are rows.
+    ``peers``, ``amount`` and ``time_s`` are the graph's columns as compiled code wants them, one
+    account's rows next to each other: a hub's thousand payments are read as one piece of memory.
     """
 
     start: npt.NDArray[Any]
-    order: npt.NDArray[Any]
     peers: npt.NDArray[Any]
     amount: npt.NDArray[Any]
     time_s: npt.NDArray[Any]
@@ -132,19 +125,18 @@ class Side:
     @staticmethod
     def of(base: TransferGraph, kinds: Kinds, hops: int, categories: int, outgoing: bool) -> "Side":
         rows = base.rows
-        start, order, peers = base.in_start, base.in_rows, rows.src
-        if outgoing:
-            start, order, peers = base.out_start, np.zeros(0, dtype=np.int64), rows.dst
-        start, order, peers, amount, time_s, kinds = (
-            plain(column) for column in (start, order, peers, rows.amount, rows.time_s, kinds)
-        )
+        found = (base.out_start, rows.dst, rows.amount, rows.time_s)
+        if not outgoing:
+            columns = (rows.src, rows.amount, rows.time_s)
+            found = (base.in_start, *(column[base.in_rows] for column in columns))
+        start, peers, amount, time_s, kinds = map(plain, (*found, kinds))
         totals = np.zeros(base.n_nodes)
         before = np.zeros((base.n_nodes, categories), dtype=np.float32)
         for _ in range(hops):
             after = np.zeros((base.n_nodes, categories), dtype=np.float64)
-            _sweep(start, order, peers, amount, kinds, plain(before), after, totals)
+            _sweep(start, peers, amount, kinds, plain(before), after, totals)
             before = after.astype(np.float32)
-        return Side(start, order, peers, amount, time_s, before, totals)
+        return Side(start, peers, amount, time_s, before, totals)
 
 
 class Exposures:
@@ -185,8 +177,8 @@ class Exposures:
                 self._marks[dst if outgoing else src] = self._asked
         near, far = self.sides[outgoing], self.sides[not outgoing]
         met: npt.NDArray[np.bool_] = _met(
-            *(near.start, near.order, near.peers, near.amount),
-            *(far.start, far.order, far.peers, far.amount),
+            *(near.start, near.peers, near.amount),
+            *(far.start, far.peers, far.amount),
             *(begins, ends, least, most, self._marks, self._asked),
         )
         for i, node in enumerate(ends.tolist()) if self._graph.mark else ():

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import networkx
 import numpy as np
 
-from compliance_graph.graph import Floats
 from compliance_graph.labels import SERVICE
 from compliance_graph.policy import Rule
 from compliance_graph.rules.findings import PPM, Account, ByPeer, Finding, Payments, View
@@ -62,10 +61,8 @@ def _may_suffice(
 
 def _heaviest(by: ByPeer, payments: Payments, most: int) -> dict[int, float]:
     """Worth by peer, services aside."""
-    worth: Floats = np.bincount(by.places, weights=payments.worth).astype(np.float64)
-    worth[by.kinds == SERVICE] = 0
-    order = heaviest(by.peers, worth, most)
-    return {int(by.peers[i]): float(worth[i]) for i in order if worth[i]}
+    peers, worth = heaviest(by.peers, by.places, payments.worth, by.kinds, SERVICE, most)
+    return dict(zip(peers.tolist(), worth.tolist(), strict=True))
 
 
 def _around(

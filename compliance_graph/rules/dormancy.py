@@ -5,6 +5,7 @@
 
 import numpy as np
 
+from compliance_graph.exposure import compiled
 from compliance_graph.rules.findings import PPM, Account, Finding
 
 
@@ -15,12 +16,12 @@ def find(account: Account) -> tuple[Finding, ...]:
     count = len(received) + len(sent)
     if count <= rule.at("least_count"):
         return ()
+    if not _slept(received.time_s, sent.time_s, rule.at("dormant_s")):
+        return ()
     times = np.concatenate([received.time_s, sent.time_s])
     order = np.argsort(times, kind="stable")
     times = times[order]
     slept = np.flatnonzero(np.diff(times) >= rule.at("dormant_s"))
-    if not len(slept):
-        return ()
     woke = slept + 1
     until = np.searchsorted(times, times[woke] + rule.at("burst_s"), side="right")
     worth = np.concatenate([received.worth, sent.worth])[order]
@@ -44,3 +45,21 @@ def find(account: Account) -> tuple[Finding, ...]:
     detail = f"{moved} transfers within a week after {days} days without any"
     steps = account.view.steps(*dict.fromkeys(pairs))
     return (Finding("pattern.dormant_burst", rule.severity, detail, share_ppm, steps),)
+
+
+@compiled
+def _slept(first, second, dormant_s):  # type: ignore[no-untyped-def]
+    """Is there so long a silence between payments of both directions together?"""
+    i, j = 0, 0
+    before = min(first[0] if len(first) else second[0], second[0] if len(second) else first[0])
+    while i < len(first) or j < len(second):
+        if j == len(second) or (i < len(first) and first[i] <= second[j]):
+            now = first[i]
+            i += 1
+        else:
+            now = second[j]
+            j += 1
+        if now - before >= dormant_s:
+            return True
+        before = now
+    return False

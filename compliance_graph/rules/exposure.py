@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from compliance_graph.policy import Category
 from compliance_graph.rules.findings import PPM, Account, Finding, Step, View
-from compliance_graph.rules.peers import branches
+from compliance_graph.rules.peers import branches, with_kind
 
 _BRANCHES = 4
 _ALWAYS = (-(2**62), 2**62)
@@ -60,7 +60,7 @@ def _direct(account: Account, kind: int, outgoing: bool) -> float:
     if not total:
         return 0.0
     by = account.sent_to if outgoing else account.received_by
-    return float(payments.worth[(by.kinds == kind)[by.places]].sum()) / total
+    return float(with_kind(payments.worth, by.places, by.kinds, kind).sum()) / total
 
 
 def _path(view: View, node: int, kind: int, outgoing: bool) -> tuple[tuple[Step, ...], bool]:

@@ -5,8 +5,7 @@ b ─┼─► WALLET      WALLET┼─► y
 c ─┘                     └─► z
 """
 
-import numpy as np
-
+from compliance_graph.exposure import compiled
 from compliance_graph.policy import Rule
 from compliance_graph.rules.findings import PPM, Account, Finding, Payments
 
@@ -29,18 +28,28 @@ def _finding(
         return None
     by = account.sent_to if outgoing else account.received_by
     peers, rows = by.peers, by.first
-    times = payments.time_s[rows]
-    begin = np.searchsorted(times, times - rule.at("window_s"))
-    counts = np.arange(1, len(times) + 1) - begin
-    at = int(np.argmax(counts)) if len(counts) else 0
-    if not len(counts) or counts[at] < rule.at("least_peers"):
+    begin, end = _densest(payments.time_s, rows, rule.at("window_s"))
+    if end - begin < rule.at("least_peers"):
         return None
-    worth = float(payments.worth[rows[begin[at] : at + 1]].sum())
+    worth = float(payments.worth[rows[begin:end]].sum())
     if worth < rule.at("least_worth"):
         return None
-    fresh = peers[begin[at] : at + 1].tolist()
+    fresh = peers[begin:end].tolist()
     share_ppm = round(PPM * len(fresh) / len(peers))
     pairs = [(account.node, p) if outgoing else (p, account.node) for p in fresh[:3]]
     detail = f"{len(fresh)} new {who} within {rule.at('window_s') // 3600} hours"
     steps = account.view.steps(*pairs)
     return Finding(f"pattern.{rule.name}", rule.severity, detail, share_ppm, steps)
+
+
+@compiled
+def _densest(time_s, rows, window_s):  # type: ignore[no-untyped-def]
+    """From where to where among ``rows`` the window with the most of them lies, the first of
+    equals."""
+    first, begin, end = 0, 0, 0
+    for at in range(len(rows)):
+        while time_s[rows[first]] < time_s[rows[at]] - window_s:
+            first += 1
+        if at + 1 - first > end - begin:
+            begin, end = first, at + 1
+    return begin, end

@@ -11,7 +11,7 @@ from compliance_graph.exposure import Exposures, compiled
 from compliance_graph.graph import Floats, GrowingGraph, Ints
 from compliance_graph.labels import SERVICE, Kinds
 from compliance_graph.policy import Policy, Severity
-from compliance_graph.rules.peers import grouped
+from compliance_graph.rules.peers import grouped, paid
 
 PPM = 1_000_000
 
@@ -97,13 +97,12 @@ class View:
 
     def _step(self, src: int, dst: int) -> Step:
         sent = self.payments(src, True)
-        rows = np.flatnonzero(sent.peers == dst)
-        if not len(rows):  # among so many that the receiver's side is the shorter one
+        worth, first_s, last_s = paid(sent.peers, sent.worth, sent.time_s, dst)
+        if not len(worth):  # among so many that the receiver's side is the shorter one
             sent = self.payments(dst, False)
-            rows = np.flatnonzero(sent.peers == src)
-        times, cents = sent.time_s[rows], round(100 * float(sent.worth[rows].sum()))
-        first, last = (int(times[0]), int(times[-1])) if len(rows) else (0, 0)
-        return Step(self.book.name(src), self.book.name(dst), cents, len(rows), first, last)
+            worth, first_s, last_s = paid(sent.peers, sent.worth, sent.time_s, src)
+        cents, names = round(100 * float(worth.sum())), (self.book.name(src), self.book.name(dst))
+        return Step(*names, cents, len(worth), first_s, last_s)
 
 
 @dataclass
@@ -151,7 +150,7 @@ def _payments(view: View, node: int, outgoing: bool, enough: int) -> Payments:
     side = view.exposures.sides[outgoing]
     peers, worth, time_s = _NONE
     if node < len(side.totals):
-        columns = (side.start, side.order, side.peers, side.amount, side.time_s)
+        columns = (side.start, side.peers, side.amount, side.time_s)
         peers, worth, time_s = _latest(*columns, node, dust, enough)
     if not view.graph.has_late(node, outgoing):
         return Payments(peers, worth, time_s)
@@ -171,29 +170,19 @@ def _payments(view: View, node: int, outgoing: bool, enough: int) -> Payments:
 
 
 @compiled
-def _latest(start, order, ends, amount, time_s, node, dust, most):  # type: ignore[no-untyped-def]
+def _latest(start, ends, amount, time_s, node, dust, most):  # type: ignore[no-untyped-def]
     """Walks back from the newest, so that the cost is bounded by what is kept, dust aside."""
-    straight = len(order) == 0
-    begin, end = start[node], start[node + 1]
-    size = min(most, end - begin)
-    rows = np.empty(size, dtype=np.int64)
-    left = size
-    at = end
-    while at > begin and left > 0:
-        at -= 1
-        row = at if straight else order[at]
+    begin, row = start[node], start[node + 1]
+    left = min(most, row - begin)
+    peers = np.empty(left, dtype=np.int64)
+    worth = np.empty(left, dtype=np.float64)
+    times = np.empty(left, dtype=np.int64)
+    while row > begin and left > 0:
+        row -= 1
         if ends[row] != node and amount[row] >= dust:
             left -= 1
-            rows[left] = row
-    kept = rows[left:]
-    peers = np.empty(len(kept), dtype=np.int64)
-    worth = np.empty(len(kept), dtype=np.float64)
-    times = np.empty(len(kept), dtype=np.int64)
-    for i in range(len(kept)):
-        peers[i] = ends[kept[i]]
-        worth[i] = amount[kept[i]]
-        times[i] = time_s[kept[i]]
-    return peers, worth, times
+            peers[left], worth[left], times[left] = ends[row], amount[row], time_s[row]
+    return peers[left:], worth[left:], times[left:]
 
 
 _NONE = (np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=np.int64))

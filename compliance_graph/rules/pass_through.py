@@ -8,6 +8,7 @@ Passing on to a service is what an exchange's deposit addresses do, and no patte
 
 import numpy as np
 
+from compliance_graph.exposure import compiled
 from compliance_graph.labels import SERVICE
 from compliance_graph.rules.findings import PPM, Account, Finding
 
@@ -21,24 +22,44 @@ def find(account: Account) -> tuple[Finding, ...]:
     total = float(received.worth.sum())
     if total < rule.at("least_worth"):
         return ()
-    own = (account.sent_to.kinds != SERVICE)[account.sent_to.places]
-    if not own.any():
-        return ()
-    times = sent.time_s[own]
-    gone = np.concatenate([[0.0], np.cumsum(sent.worth[own])])
-    begin = np.searchsorted(times, received.time_s)
-    end = np.searchsorted(times, received.time_s + rule.at("window_s"), side="right")
-    left = gone[end] - gone[begin]
+    by, window_s = account.sent_to, rule.at("window_s")
+    columns = (sent.worth, sent.time_s, by.places, by.kinds)
+    left, reach = _left_within(received.time_s, *columns, SERVICE, window_s)
     # What left in the window, but no more than came, payment by payment and in all.
     passed = float(np.minimum(received.worth, left).sum())
-    reach = float(gone[np.maximum.accumulate(end)[-1]] - gone[begin[0]])
     share_ppm = round(PPM * min(passed, reach, total) / total)
     quick = np.flatnonzero(left >= 0.5 * received.worth)
     if share_ppm < rule.at("least_ppm") or len(quick) < rule.at("least_payments"):
         return ()
     came = [(int(received.peers[i]), account.node) for i in quick[-2:]]
+    own = (by.kinds != SERVICE)[by.places]
     went = [(account.node, int(p)) for p in np.unique(sent.peers[own][-2:])]
-    minutes = rule.at("window_s") // 60
+    minutes = window_s // 60
     detail = f"{share_ppm / PPM:.0%} of what came in left again within {minutes} minutes"
     steps = account.view.steps(*dict.fromkeys([*came, *went]))
     return (Finding("pattern.pass_through", rule.severity, detail, share_ppm, steps),)
+
+
+@compiled
+def _left_within(came_s, worth, time_s, places, kinds, without, window_s):  # type: ignore[no-untyped-def]
+    """For each payment that came, how much went within the window after it, to others than one
+    kind; and how much went between the first payment's coming and the last window's end."""
+    gone = np.zeros(len(worth) + 1)
+    times = np.empty(len(worth), dtype=np.int64)
+    n = 0
+    for row in range(len(worth)):
+        if kinds[places[row]] != without:
+            times[n] = time_s[row]
+            gone[n + 1] = gone[n] + worth[row]
+            n += 1
+    left = np.empty(len(came_s))
+    begin, end, first = 0, 0, 0
+    for i in range(len(came_s)):
+        while begin < n and times[begin] < came_s[i]:
+            begin += 1
+        while end < n and times[end] <= came_s[i] + window_s:
+            end += 1
+        if i == 0:
+            first = begin
+        left[i] = gone[end] - gone[begin]
+    return left, gone[end] - gone[first]

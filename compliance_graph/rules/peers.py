@@ -1,13 +1,9 @@
 """Payments summed up by peer, in compiled code: a hub's thousand in a few microseconds."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from compliance_graph.exposure import compiled
-from compliance_graph.graph import Floats, Ints
 
 
 @compiled
@@ -34,12 +30,55 @@ def grouped(peers):  # type: ignore[no-untyped-def]
     return peers[first], places, first
 
 
-def heaviest(named: Ints, weights: Floats, most: int) -> npt.NDArray[Any]:
-    """Places of the ``most`` heaviest, the heaviest first; of equals the lower number first."""
-    kept = np.arange(len(named))
-    if len(named) > most:
-        kept = np.flatnonzero(weights >= np.partition(weights, -most)[-most])
-    return kept[np.lexsort((named[kept], -weights[kept]))][:most]
+@compiled
+def paid(peers, worth, time_s, peer):  # type: ignore[no-untyped-def]
+    """The worths of the payments with one peer, and when the first and the last of them was."""
+    rows = np.flatnonzero(peers == peer)
+    if not len(rows):
+        return worth[:0], 0, 0
+    return worth[rows], time_s[rows[0]], time_s[rows[-1]]
+
+
+@compiled
+def with_kind(worth, places, kinds, kind):  # type: ignore[no-untyped-def]
+    """The worths of the payments with peers of one kind."""
+    kept = np.empty(len(worth))
+    n = 0
+    for row in range(len(worth)):
+        if kinds[places[row]] == kind:
+            kept[n] = worth[row]
+            n += 1
+    return kept[:n]
+
+
+@compiled
+def heaviest(named, places, worth, kinds, without, most):  # type: ignore[no-untyped-def]
+    """The ``most`` peers who moved most and are of another kind than ``without``, the heaviest
+    first, of equals the lower number first; and how much each moved."""
+    sums = np.zeros(len(named))
+    for row in range(len(places)):
+        sums[places[row]] += worth[row]
+    best = np.empty(min(most, len(named)), dtype=np.int64)
+    weights = np.empty(len(best))
+    held = 0
+    for at in range(len(named)):
+        if kinds[at] != without and sums[at] > 0.0:
+            held = _placed(best, weights, held, at, sums[at], named)
+    return named[best[:held]], weights[:held]
+
+
+@compiled
+def _placed(best, weights, held, at, weight, named):  # type: ignore[no-untyped-def]
+    """Puts one in its place among the heaviest so far, if it is one; how many these are now."""
+    place = held
+    while place > 0 and _is_before(weight, named[at], weights[place - 1], named[best[place - 1]]):
+        place -= 1
+    if place < len(best):
+        held = min(held + 1, len(best))
+        for i in range(held - 1, place, -1):
+            best[i], weights[i] = best[i - 1], weights[i - 1]
+        best[place], weights[place] = at, weight
+    return held
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -77,15 +116,7 @@ def branches(  # type: ignore[no-untyped-def]
             if kind == 0:
                 share = np.float64(shares[peer, category - 1])
         weight = sums[at] * share
-        if weight <= 0.0:
-            continue
-        place = held
-        while place > 0 and _is_before(weight, peer, weights[place - 1], named[best[place - 1]]):
-            place -= 1
-        if place < len(best):
-            held = min(held + 1, len(best))
-            for i in range(held - 1, place, -1):
-                best[i], weights[i] = best[i - 1], weights[i - 1]
-            best[place], weights[place] = at, weight
+        if weight > 0.0:
+            held = _placed(best, weights, held, at, weight, named)
     best = best[:held]
     return named[best], bounds[best]

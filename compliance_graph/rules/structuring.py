@@ -8,6 +8,7 @@
 
 import numpy as np
 
+from compliance_graph.exposure import compiled
 from compliance_graph.policy import Rule
 from compliance_graph.rules.findings import PPM, Account, Finding, Payments, View
 
@@ -32,20 +33,34 @@ def find(account: Account) -> tuple[Finding, ...]:
 
 def _below(payments: Payments, limit: float, rule: Rule) -> tuple[np.ndarray, int]:
     """Rows of the densest window just below the limit, and their share of those near it."""
-    none = np.zeros(0, dtype=np.int64)
     low = limit * (1 - rule.at("margin_ppm") / PPM)
-    near = (payments.worth >= low) & (payments.worth < 2 * limit - low)
-    below = np.flatnonzero(near & (payments.worth < limit))
-    if len(below) < rule.at("least_count"):
-        return none, 0
-    share_ppm = round(PPM * len(below) / int(near.sum()))
-    times = payments.time_s[below]
-    first = np.searchsorted(times, times - rule.at("window_s"))
-    counts = np.arange(1, len(times) + 1) - first
-    at = int(np.argmax(counts))
-    if counts[at] < rule.at("least_count") or share_ppm < rule.at("least_ppm"):
-        return none, 0
-    return below[first[at] : at + 1], share_ppm
+    rows, count, near = _densest(
+        payments.worth, payments.time_s, low, float(limit), rule.at("window_s")
+    )
+    share_ppm = round(PPM * count / near) if count else 0
+    if len(rows) < rule.at("least_count") or share_ppm < rule.at("least_ppm"):
+        return rows[:0], 0
+    return rows, share_ppm
+
+
+@compiled
+def _densest(worth, time_s, low, limit, window_s):  # type: ignore[no-untyped-def]
+    """Rows of the window with the most payments from ``low`` to below ``limit`` (the first of
+    equals), how many there are at any time, and how many as far above the limit as well."""
+    below = np.empty(len(worth), dtype=np.int64)
+    count, near, first, best_from, best_to = 0, 0, 0, 0, 0
+    for row in range(len(worth)):
+        if not low <= worth[row] < 2 * limit - low:
+            continue
+        near += 1
+        if worth[row] < limit:
+            below[count] = row
+            count += 1
+            while time_s[below[first]] < time_s[row] - window_s:
+                first += 1
+            if count - first > best_to - best_from:
+                best_from, best_to = first, count
+    return below[best_from:best_to], count, near
 
 
 def _finding(
