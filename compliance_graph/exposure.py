@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from compliance_graph.addressbook import AddressBook
 from compliance_graph.graph import Floats, GrowingGraph, Ints, TransferGraph
+from compliance_graph.kernels import compiled, inner, plain, swept
 from compliance_graph.labels import NOBODY, Kinds, Labels
 
 Shares = npt.NDArray[np.float32]
@@ -31,12 +31,7 @@ LATE_ROWS_MAX = 2_000
 """Of the delta, per screening; a delta is folded long before one account's part is so long."""
 
 
-def compiled(function: Any) -> Any:
-    """Compiled when first called and kept on disk; runs beside other threads."""
-    return njit(cache=True, nogil=True)(function)
-
-
-@compiled
+@swept
 def _sweep(start, peers, amount, kinds, before, after, totals):  # type: ignore[no-untyped-def]
     """One hop for all accounts."""
     for node in range(len(start) - 1):
@@ -59,7 +54,7 @@ def _sweep(start, peers, amount, kinds, before, after, totals):  # type: ignore[
                 after[node, c] /= total
 
 
-@compiled
+@inner
 def _mark(start, peers, amount, node, least, most, marks, mark, sets):  # type: ignore[no-untyped-def]
     """The latest ``most`` peers of the account, by payments of at least ``least``: marks them, or
     tells whether one is marked."""
@@ -100,19 +95,13 @@ def _met(  # type: ignore[no-untyped-def]
     return met
 
 
-def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """As compiled code wants it, mapped or not: one read-only kind of array, compiled once."""
-    view = np.asarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
 @dataclass(frozen=True, slots=True)
 class Side:
     """One direction of the fixed graph: ``shares`` (n_nodes, categories), ``totals`` (n_nodes,).
 
     ``peers``, ``amount`` and ``time_s`` are the graph's columns as compiled code wants them, one
     account's rows next to each other: a hub's thousand payments are read as one piece of memory.
+    So are one category's ``shares``, of which a hub's thousand peers are looked up.
     """
 
     start: npt.NDArray[Any]
@@ -125,18 +114,19 @@ class Side:
     @staticmethod
     def of(base: TransferGraph, kinds: Kinds, hops: int, categories: int, outgoing: bool) -> "Side":
         rows = base.rows
-        found = (base.out_start, rows.dst, rows.amount, rows.time_s)
+        found: list[npt.NDArray[Any]] = [rows.dst, rows.amount, rows.time_s]
         if not outgoing:
-            columns = (rows.src, rows.amount, rows.time_s)
-            found = (base.in_start, *(column[base.in_rows] for column in columns))
-        start, peers, amount, time_s, kinds = map(plain, (*found, kinds))
+            found = [column[base.in_rows] for column in (rows.src, rows.amount, rows.time_s)]
+        start = plain(base.out_start if outgoing else base.in_start)
+        peers, amount, time_s = (plain(column) for column in found)
+        kinds = plain(kinds)
         totals = np.zeros(base.n_nodes)
         before = np.zeros((base.n_nodes, categories), dtype=np.float32)
         for _ in range(hops):
             after = np.zeros((base.n_nodes, categories), dtype=np.float64)
             _sweep(start, peers, amount, kinds, plain(before), after, totals)
             before = after.astype(np.float32)
-        return Side(start, peers, amount, time_s, before, totals)
+        return Side(start, peers, amount, time_s, np.asfortranarray(before), totals)
 
 
 class Exposures:

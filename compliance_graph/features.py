@@ -8,14 +8,16 @@ Names tell what a feature needs: ``own`` against ``peer``, ``hop2``, ``motif`` (
 that publish single transfers, the same own features over these (:func:`matrix`).
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from compliance_graph.amounts import amounts_into
-from compliance_graph.graph import Floats, TransferGraph
+from compliance_graph.graph import Floats, Ints, TransferGraph
 from compliance_graph.kernels import compiled, inner, thinned
 from compliance_graph.nodetable import COLUMNS, SecondHop
 from compliance_graph.pairs import PairIndex
@@ -27,6 +29,7 @@ from compliance_graph.surroundings import (
     peer_names,
 )
 
+Rows = npt.NDArray[np.float32]
 _RHYTHM, _OWN = len(rhythm_names("own")), len(own_names("own"))
 GRID = 65
 SERVED_NAMES = (*own_names("own"), *motif_names(), *peer_names("peer.in"), *peer_names("peer.out"))
@@ -127,6 +130,23 @@ def grid_of(values: Floats) -> Floats:
     return grid
 
 
+def served_rows(values: Floats, ego: Ints, context: Ints, grid: Floats) -> tuple[Rows, Rows]:
+    """What the two views read: the columns ``ego`` as they are, and ``context`` as ranks."""
+    rows = np.empty((len(values), len(ego)), np.float32)
+    ranks = np.empty((len(values), len(context)), np.float32)
+    served_into(values, ego, context, grid, rows, ranks)
+    return rows, ranks
+
+
+@compiled
+def served_into(values: Any, ego: Any, context: Any, grid: Any, rows: Any, ranks: Any) -> None:
+    for r in range(len(values)):
+        for c in range(len(ego)):
+            rows[r, c] = values[r, ego[c]]
+        for c in range(len(context)):
+            ranks[r, c] = rank_in(grid, c, values[r, context[c]])
+
+
 def ranks_within(values: Floats, grid: Floats) -> Floats:
     """Each value's rank (0 to 1) among the accounts that the grid stands for; unknown stays NaN."""
     out = np.full(values.shape, np.nan)
@@ -137,15 +157,18 @@ def ranks_within(values: Floats, grid: Floats) -> Floats:
 @compiled
 def ranks_into(values: Any, grid: Any, out: Any) -> None:
     """Halfway between the shares of the grid that are below, and not above, the value."""
-    n = len(grid)
     for c in range(grid.shape[1]):
-        if grid[0, c] != grid[0, c]:
-            continue
         for r in range(len(values)):
-            value = values[r, c]
-            if value == value:
-                low = _below(grid, c, value, False)
-                out[r, c] = (low + _below(grid, c, value, True)) / (2 * n)
+            out[r, c] = rank_in(grid, c, values[r, c])
+
+
+@inner
+def rank_in(grid: Any, column: int, value: float) -> float:
+    if value != value or grid[0, column] != grid[0, column]:
+        return math.nan
+    low = _below(grid, column, value, False)
+    both = low + _below(grid, column, value, True)
+    return float(both / (2 * len(grid)))
 
 
 @inner

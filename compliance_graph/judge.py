@@ -8,6 +8,7 @@ from compliance_graph.explain import explain
 from compliance_graph.graph import GrowingGraph
 from compliance_graph.pairs import PairIndex
 from compliance_graph.scoring import Score, Scorer
+from compliance_graph.warm import HUB, made_up
 
 
 class GraphJudge:
@@ -16,7 +17,7 @@ class GraphJudge:
 
     def __init__(self, scorer: Scorer, graph: GrowingGraph) -> None:
         self._graph = graph
-        self._index = PairIndex.of(graph.base.pairs())
+        self._index = PairIndex.of(graph.base)
         self.scorer = scorer.ranked_within(self._index)
 
     @property
@@ -52,6 +53,9 @@ class ShippedModel:
         """Called in a thread. Raises :class:`~compliance_graph.artifact.ArtifactRefused`."""
         if self._scorer is None:
             self._scorer = Scorer.load()
+            first = GraphJudge(self._scorer, made_up())
+            first.answer(HUB)
+            first.explained(HUB)  # compiled now, not while somebody waits
         if self._last is None or self._last[0] is not graph:
             self._last = (graph, GraphJudge(self._scorer, graph))
         return self._last[1]

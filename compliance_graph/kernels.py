@@ -32,6 +32,18 @@ def inner(function: Kernel) -> Kernel:
     return numba.njit(cache=True, error_model="numpy", **options)(function)
 
 
+def swept(function: Kernel) -> Kernel:
+    """The same for what goes over a whole graph: other threads run beside it."""
+    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
+def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """As compiled code wants it, mapped or not: one read-only kind of array, compiled once."""
+    view = np.ascontiguousarray(array).view(np.ndarray)
+    view.flags.writeable = False
+    return view
+
+
 @inner
 def log_second(seconds: float) -> float:
     """Signed ``log(1 + |s|)``: differences may point either way."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compliance_graph.graph import GrowingGraph, Ints, TransferGraph, Transfers
-from compliance_graph.kernels import compiled, inner
+from compliance_graph.kernels import compiled, inner, plain, swept
 from compliance_graph.nodetable import COLUMNS, node_into
 
 Column = npt.NDArray[Any]
@@ -36,10 +36,15 @@ class Side:
 
     @staticmethod
     def of(start: Ints, peers: Ints, rows: Transfers) -> "Side":
-        size = np.diff(start)
+        """``rows`` node by node from ``start`` on, oldest first; those with one peer are merged."""
         columns = (peers, rows.count, rows.amount, rows.time_s)
-        pool = tuple(np.ascontiguousarray(c, k) for c, k in zip(columns, Kinds, strict=True))
-        return Side(start[:-1].copy(), size, size.copy(), pool, len(peers))
+        pool = tuple(np.zeros(len(peers), kind) for kind in Kinds)
+        own = np.zeros(len(start) - 1, dtype=np.int64)
+        size = np.zeros(len(start) - 1, dtype=np.int64)
+        used = _merge(*map(plain, (start, *columns)), *pool, own, size)
+        if used < len(peers):
+            pool = tuple(column[:used].copy() for column in pool)
+        return Side(own, size, size.copy(), pool, used)
 
     @property
     def arrays(self) -> tuple[Column, ...]:
@@ -86,6 +91,55 @@ class Side:
         self.used += room
 
 
+@swept
+def _merge(
+    start: Any, ends: Any, n: Any, worth: Any, time_s: Any,
+    peers: Any, counts: Any, amounts: Any, times: Any, own: Any, size: Any,
+) -> int:  # fmt: skip
+    """One row per peer of each node into the columns of a pool: sums, and the latest time. Nothing
+    is sorted but what has one time: the last payments to each peer come in the rows' own order."""
+    place = np.full(ends.max() + 1 if len(ends) else 0, -1)
+    used = 0
+    for node in range(len(start) - 1):
+        begin = used
+        for row in range(start[node + 1] - 1, start[node] - 1, -1):
+            if place[ends[row]] < begin:
+                place[ends[row]] = used
+                peers[used], times[used] = ends[row], time_s[row]
+                used += 1
+        for at in range((used - begin) // 2):
+            _exchange(peers, times, begin + at, used - 1 - at)
+        _ordered(peers, times, begin, used)
+        for at in range(begin, used):
+            place[peers[at]] = at
+        for row in range(start[node], start[node + 1]):
+            counts[place[ends[row]]] += n[row]
+            amounts[place[ends[row]]] += worth[row]
+        own[node], size[node] = begin, used - begin
+    return used
+
+
+@inner
+def _exchange(peers: Any, times: Any, one: int, other: int) -> None:
+    peers[one], peers[other] = peers[other], peers[one]
+    times[one], times[other] = times[other], times[one]
+
+
+@inner
+def _ordered(peers: Any, times: Any, begin: int, end: int) -> None:
+    """By time, then by number; a Shell sort, for by time they nearly are in order."""
+    gap = 1
+    while 3 * gap + 1 < end - begin:
+        gap = 3 * gap + 1
+    while gap:
+        for at in range(begin + gap, end):
+            low = at - gap
+            while low >= begin and (times[low], peers[low]) > (times[low + gap], peers[low + gap]):
+                _exchange(peers, times, low, low + gap)
+                low -= gap
+        gap //= 3
+
+
 @compiled
 def put(
     start: Any, size: Any, peers: Any, counts: Any, amounts: Any, times: Any,
@@ -121,7 +175,7 @@ def _copy(peers: Any, counts: Any, amounts: Any, times: Any, source: int, to: in
     times[to] = times[source]
 
 
-@compiled
+@swept
 def _all_nodes(
     in_start: Any, in_size: Any, in_count: Any, in_amount: Any, in_time: Any,
     out_start: Any, out_size: Any, out_count: Any, out_amount: Any, out_time: Any,
@@ -150,12 +204,12 @@ class PairIndex:
         self._describe(np.arange(n))
 
     @staticmethod
-    def of(pairs: TransferGraph) -> "PairIndex":
-        """From a graph of pairs (:meth:`TransferGraph.pairs`)."""
-        incoming = pairs.rows.take(pairs.in_rows)
+    def of(graph: TransferGraph) -> "PairIndex":
+        """From single transfers or from pairs (:meth:`TransferGraph.pairs`), with one result."""
+        incoming = graph.rows.take(graph.in_rows)
         return PairIndex(
-            Side.of(pairs.in_start, incoming.src, incoming),
-            Side.of(pairs.out_start, pairs.rows.dst, pairs.rows),
+            Side.of(graph.in_start, incoming.src, incoming),
+            Side.of(graph.out_start, graph.rows.dst, graph.rows),
         )
 
     @property

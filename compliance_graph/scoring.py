@@ -18,11 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from compliance_graph.artifact import FOLDER, VERSION_DIGITS, Artifact, load
-from compliance_graph.features import SERVED_NAMES, describe, grid_of, ranks_within
+from compliance_graph.features import (
+    SERVED_NAMES,
+    Rows,
+    describe,
+    grid_of,
+    ranks_within,
+    served_rows,
+)
 from compliance_graph.graph import Floats, Ints
 from compliance_graph.pairs import PairIndex
 from compliance_graph.secondopinion import Network
@@ -31,8 +37,6 @@ PAIRS_MIN, PAIRS_MAX = 5, 5000
 REFERENCE_PAIRS_MIN = 20
 REFERENCE_MIN, REFERENCE_MAX = 200, 800
 EGO, CONTEXT = "ego", "context"
-
-Rows = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,10 @@ class Scorer:
         return Scorer(self.artifact, grid_of(values[:, self._columns[CONTEXT]]))
 
     def score(self, index: PairIndex, node: int) -> Score:
-        return self.score_many(index, [node])[0]
+        if not is_known(index, node):
+            return self._abstained(index, node)
+        values = describe(index, node, amounts=False)[None, :]
+        return self.judged(self.margins(self.rows(values))[0])
 
     def score_many(self, index: PairIndex, nodes: Sequence[int]) -> list[Score]:
         """Scores of accounts by their numbers in the index."""
@@ -117,9 +124,9 @@ class Scorer:
 
     def rows(self, values: Floats) -> dict[str, Rows]:
         """What each view reads, from features as :data:`SERVED_NAMES` lists them."""
-        ego, context = values[:, self._columns[EGO]], values[:, self._columns[CONTEXT]]
-        ranks = ranks_within(context, self.grid)
-        return {EGO: ego.astype(np.float32), CONTEXT: ranks.astype(np.float32)}
+        columns = self._columns[EGO], self._columns[CONTEXT]
+        ego, context = served_rows(values, *columns, self.grid)
+        return {EGO: ego, CONTEXT: context}
 
     def usual(self, view: str) -> Floats:
         """The middle of the accounts that a view's features are compared with."""

@@ -7,6 +7,7 @@ consistent picture: a new one is made beside it and takes its place.
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from compliance_graph.live import Held, LiveGraph, coverage_json
 from compliance_graph.policy import Policy
 from compliance_graph.rules import View, evaluate
 from compliance_graph.screener import ListScreener
+from compliance_graph.warm import warm_rules
 from settlement.errors import ScreeningUnavailable
 from settlement.ids import TenantId
 from settlement.ports.clock import Clock
@@ -181,6 +183,12 @@ class GraphScreener:
         size = len(self._policy.categories)
         exposures = Exposures(held.graph, held.book, labels, self._policy.hops, size)
         judge = None if self._model is None else self._model.over(held.graph)
+        if self._picture is None:
+            warm_rules(self._policy)
+            # What is held by now stays: looking it through for garbage would cost a tenth of a
+            # second in the middle of some screening.
+            gc.collect()
+            gc.freeze()
         versions = {f"labels:{name}": text for name, text in labels.versions.items()}
         return Picture(held, exposures, judge, versions, revision)
 
@@ -209,8 +217,9 @@ class GraphScreener:
             raise ScreeningUnavailable("the transfer graph has not been read yet")
         address, abstained = normal_form(subject.wallet), None
         others, network = self._neighbours, subject.network
-        unknown = self._graph.number(address) is None
-        if others is not None and (unknown or others.has_expired(network, address)):
+        if others is not None and (
+            self._graph.number(address) is None or others.has_expired(network, address)
+        ):
             if await others.learn(network, address):
                 await self._graph.refresh()
             else:

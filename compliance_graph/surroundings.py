@@ -148,6 +148,16 @@ def by_weight_into(peers: Any, amounts: Any, values: Any, out: Any, at: int) -> 
 
 
 @inner
+def empty_table(most: int) -> Any:
+    """An open hash table for so many keys, and their flags; no larger than it has to be, so that
+    what the account's features are made of stays in the processor's cache."""
+    size = 8
+    while size < 2 * most:
+        size *= 2
+    return np.full(size, -1), np.zeros(size, np.int64)
+
+
+@inner
 def found(table: Any, flags: Any, key: int) -> int:
     """The key's flags in an open hash table, 0 where it is not."""
     mask = len(table) - 1
@@ -178,7 +188,7 @@ def motifs_into(
     out: Any, at: int,
 ) -> int:  # fmt: skip
     """Triangles, two-way ties, cycles of three, and chains through the peers."""
-    table, flags = np.full(1024, -1), np.zeros(1024, np.int64)
+    table, flags = empty_table(len(senders) + len(receivers))
     either, both, own = 0, 0, False
     for peer in senders:
         either += mark(table, flags, peer, SENDER)
@@ -188,7 +198,10 @@ def motifs_into(
         either += fresh
         both += not fresh
     out[at], out[at + 1] = both / max(1, either), own
-    seen, none = np.full(16384, -1), np.zeros(16384, np.int64)
+    targets = 0
+    for peer in receivers[max(0, len(receivers) - MOTIF_PEERS_MAX) :]:
+        targets += min(out_size[peer], MOTIF_ROWS_MAX)
+    seen, none = empty_table(targets)
     onward, distinct = 0, 0
     for side in range(2):
         peers = senders if side == 0 else receivers

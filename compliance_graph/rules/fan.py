@@ -5,7 +5,7 @@ b ─┼─► WALLET      WALLET┼─► y
 c ─┘                     └─► z
 """
 
-from compliance_graph.exposure import compiled
+from compliance_graph.kernels import compiled
 from compliance_graph.policy import Rule
 from compliance_graph.rules.findings import PPM, Account, Finding, Payments
 

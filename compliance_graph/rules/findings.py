@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from compliance_graph.addressbook import AddressBook
-from compliance_graph.exposure import Exposures, compiled
+from compliance_graph.exposure import Exposures
 from compliance_graph.graph import Floats, GrowingGraph, Ints
+from compliance_graph.kernels import compiled
 from compliance_graph.labels import SERVICE, Kinds
 from compliance_graph.policy import Policy, Severity
 from compliance_graph.rules.peers import grouped, paid

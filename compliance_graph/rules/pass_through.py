@@ -8,7 +8,7 @@ Passing on to a service is what an exchange's deposit addresses do, and no patte
 
 import numpy as np
 
-from compliance_graph.exposure import compiled
+from compliance_graph.kernels import compiled
 from compliance_graph.labels import SERVICE
 from compliance_graph.rules.findings import PPM, Account, Finding
 

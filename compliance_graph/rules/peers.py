@@ -1,9 +1,8 @@
 """Payments summed up by peer, in compiled code: a hub's thousand in a few microseconds."""
 
 import numpy as np
-from numba import njit
 
-from compliance_graph.exposure import compiled
+from compliance_graph.kernels import compiled, inner
 
 
 @compiled
@@ -67,7 +66,7 @@ def heaviest(named, places, worth, kinds, without, most):  # type: ignore[no-unt
     return named[best[:held]], weights[:held]
 
 
-@compiled
+@inner
 def _placed(best, weights, held, at, weight, named):  # type: ignore[no-untyped-def]
     """Puts one in its place among the heaviest so far, if it is one; how many these are now."""
     place = held
@@ -81,7 +80,7 @@ def _placed(best, weights, held, at, weight, named):  # type: ignore[no-untyped-
     return held
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inner
 def _is_before(weight, peer, other_weight, other):  # type: ignore[no-untyped-def]
     return weight > other_weight or (weight == other_weight and peer < other)
 

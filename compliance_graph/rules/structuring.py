@@ -8,7 +8,7 @@
 
 import numpy as np
 
-from compliance_graph.exposure import compiled
+from compliance_graph.kernels import compiled
 from compliance_graph.policy import Rule
 from compliance_graph.rules.findings import PPM, Account, Finding, Payments, View
 

@@ -58,3 +58,21 @@ def test_equal_times_settle_the_same_way_whichever_came_first():
         index.follow(growing)
     assert index.outgoing.rows(0)[0].tolist() == [1, 2, 3]
     same(index, growing.merged())
+
+
+def test_single_transfers_and_pairs_make_one_index():
+    """Many payments of one second, to oneself too: merged while indexing, or sorted before."""
+    drawn = random_graph(12, 600, seed=3).rows
+    crowded = Transfers(drawn.src, drawn.dst, drawn.amount, drawn.count, drawn.time_s % 7)
+    graph = TransferGraph.build(crowded, 13)
+    merged, fresh = PairIndex.of(graph), graph.pairs()
+    assert merged.outgoing.used == len(fresh.rows) < len(graph.rows)
+    for node in range(13):
+        for side, rows, peers in (
+            (merged.outgoing.rows(node), fresh.sent(node), fresh.sent(node).dst),
+            (merged.incoming.rows(node), fresh.received(node), fresh.received(node).src),
+        ):
+            assert side[0].tolist() == peers.tolist()
+            assert side[1].tolist() == rows.count.tolist()
+            assert side[3].tolist() == rows.time_s.tolist()
+            np.testing.assert_allclose(side[2], rows.amount, rtol=1e-12)
