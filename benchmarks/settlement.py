@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks import settlement_floor, settlement_jobs
 from benchmarks.settlement_world import World, completed, open_world
 
-LANES = 4
+LANES = 8
 SINGLE_ORDERS = 300
 JOB_ORDERS = 300
 GROWTH_ORDERS = 8_000

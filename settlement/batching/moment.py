@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from settlement.batch import Lane
 from settlement.order import Order
 from settlement.ports.bundle import Ports
-from settlement.ports.chain import ChainPort
+from settlement.ports.chain import ChainPort, Fees
 from settlement.ports.gas import Decision, Waiting
 from settlement.schedule import Moment, blocks_left, deadline, decide, waiting_since
 
 
 async def choose(
-    ports: Ports, chain: ChainPort, lane: Lane, orders: Sequence[Order]
+    ports: Ports, chain: ChainPort, lane: Lane, orders: Sequence[Order], fees: Fees
 ) -> tuple[Decision, Moment]:
-    """Which of them leave now, and the note of it."""
+    """Which of them leave now, while a transaction is bid for with ``fees``, and the note of it."""
     now, policy = ports.clock.now(), ports.policy
-    fees = await chain.fees()
     waiting = [
         Waiting(waiting_since(o), blocks_left(o, now, block_ms=chain.block_ms, policy=policy))
         for o in orders

@@ -29,20 +29,20 @@ from settlement.ledger import journal
 from settlement.money import Asset
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.bundle import Ports, apply
-from settlement.ports.chain import ChainPort
+from settlement.ports.chain import ChainPort, Fees
 from settlement.schedule import SendNow, Wait, after, is_over, poll_at, retry_at
 from settlement.screening import vetoed_orders
 from settlement.transitions import Change, move, stay
 
 
-async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
-    """Bind what waits on the lane's network to new batches.
+async def plan_waiting(ports: Ports, lane: Lane, under_way: Sequence[Batch]) -> tuple[Lane, int]:
+    """Bind what waits on the lane's network to new batches, beside those that are ``under_way``.
 
     Returns the lane with its nonce as it then is, and how many orders and calls were looked at.
     """
     chain = ports.chains[lane.network]
     now, policy = ports.clock.now(), ports.policy
-    obstacle = await _obstacle(ports, chain, lane)
+    obstacle = await _obstacle(ports, chain, lane, under_way)
     if obstacle is not None:
         return lane, await _hold_waiting(ports, lane, obstacle)
     calls = await ports.store.requested_calls(lane, limit=policy.claim_limit)
@@ -51,8 +51,9 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
         return lane, 0
     await check_anchor(ports, chain, lane)
     lane = await reconcile(ports, chain, lane)
-    open_batches = await ports.store.open_batches(lane)
-    room = await _room(ports, chain, lane, open_batches)
+    open_batches = await ports.store.open_batches(lane)  # reconciling may have added some
+    fees = await chain.fees()
+    room = await _room(ports, chain, lane, open_batches, fees)
     if room == 0:
         await _hold_all(ports, lane, waiting, HoldReason.LIQUIDITY)
         return lane, len(waiting)
@@ -65,7 +66,7 @@ async def plan_waiting(ports: Ports, lane: Lane) -> tuple[Lane, int]:
     payable = await _without_vetoed(ports, waiting[:room])
     for asset, orders in _by_asset(payable).items():
         if lane.next_nonce < end:
-            lane = await _plan(ports, chain, lane, asset, orders, end)
+            lane = await _plan(ports, chain, lane, asset, orders, fees, end)
         else:
             await ports.store.apply_many([stay(order, now) for order in orders])
     return lane, len(waiting) + len(calls)
@@ -88,22 +89,26 @@ def _refund(order: Order, now: datetime) -> Change:
     return move(order, Status.REFUND_PENDING, now, patch=patch, bookings=books)
 
 
-async def _obstacle(ports: Ports, chain: ChainPort, lane: Lane) -> HoldReason | None:
+async def _obstacle(
+    ports: Ports, chain: ChainPort, lane: Lane, under_way: Sequence[Batch]
+) -> HoldReason | None:
     """Why nothing at all is planned on this lane now; ``NONE``: it is busy, nothing is wrong."""
     state = await ports.store.network(lane.network)
     if lane.paused_at is not None or state is None or state.paused_at is not None:
         return HoldReason.PAUSED
-    open_batches = await ports.store.open_batches(lane)
-    if len(open_batches) >= ports.policy.lane_depth:
+    if len(under_way) >= ports.policy.lane_depth:
         return HoldReason.NONE
-    if lane.low_since is not None and await _room(ports, chain, lane, open_batches) == 0:
+    is_low = lane.low_since is not None
+    if is_low and await _room(ports, chain, lane, under_way, await chain.fees()) == 0:
         return HoldReason.LIQUIDITY
     return None
 
 
-async def _room(ports: Ports, chain: ChainPort, lane: Lane, open_batches: Sequence[Batch]) -> int:
+async def _room(
+    ports: Ports, chain: ChainPort, lane: Lane, open_batches: Sequence[Batch], fees: Fees
+) -> int:
     """How many payouts the lane's account can pay the gas for; says it once when it runs low."""
-    room = await affordable(chain, lane, open_batches, await chain.fees())
+    room = await affordable(chain, lane, open_batches, fees)
     if await ports.store.mark_low(lane, room == 0, ports.clock.now()):
         tell = ports.log.info if room else ports.log.error
         tell("lane_funded" if room else "lane_low", lane=lane.address, network=lane.network)
@@ -208,11 +213,17 @@ def _by_asset(orders: Sequence[Order]) -> dict[Asset, list[Order]]:
 
 
 async def _plan(
-    ports: Ports, chain: ChainPort, lane: Lane, asset: Asset, orders: list[Order], end: int
+    ports: Ports,
+    chain: ChainPort,
+    lane: Lane,
+    asset: Asset,
+    orders: list[Order],
+    fees: Fees,
+    end: int,
 ) -> Lane:
     """Bind the orders to new batches, with nonces below ``end``, if this is the moment; returns the
     lane as it then is. What the vault would not pay now, no lane pays singly."""
-    note, moment = await choose(ports, chain, lane, orders)
+    note, moment = await choose(ports, chain, lane, orders, fees)
     if moment.waits:
         waits = [_hold(o, moment.hold, moment.until) for o in moment.waits]
         await ports.store.apply_many([_as_meant(change) for change in waits])

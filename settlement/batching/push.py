@@ -23,12 +23,12 @@ from settlement.schedule import after, is_over
 from settlement.screening import vetoed_orders
 
 
-async def push(ports: Ports, lane: Lane, batch: Batch) -> bool:
+async def push(ports: Ports, lane: Lane, batch: Batch) -> Batch | None:
     """Sign if that is not done, store the bytes, send them. Each step survives a crash.
 
     A refused or unanswered sending is not the end: the batch counts as sent from then on, and is
-    said again, outbid or found in a block by whoever follows it. ``False``: it cannot be signed
-    now, and what comes after it on the lane has to wait.
+    said again, outbid or found in a block by whoever follows it. Returns the batch as it then is;
+    ``None``: it cannot be signed now, and what comes after it on the lane has to wait.
     """
     chain = ports.chains[lane.network]
     if not batch.attempts:
@@ -36,10 +36,10 @@ async def push(ports: Ports, lane: Lane, batch: Batch) -> bool:
             batch = await _still_wanted(ports, lane, batch)
         except ScreeningUnavailable as error:
             ports.log.warning("not_signed", batch_id=batch.id, error=str(error))
-            return False
+            return None
         transaction = await _signed(ports, chain, lane, batch)
         if transaction is None:
-            return False
+            return None
         now = ports.clock.now()
         cancels = batch.cancel_asked_at is not None
         await ports.store.store_attempt(lane, batch, transaction, now, cancels=cancels)
@@ -52,7 +52,7 @@ async def push(ports: Ports, lane: Lane, batch: Batch) -> bool:
         ports.log.warning("send_failed", batch_id=batch.id, error=str(error))
     await ports.store.mark_sent(lane, batch, bytes_, ports.clock.now())
     ports.log.info("batch_sent", batch_id=batch.id, transaction=bytes_.ref, nonce=batch.nonce)
-    return True
+    return replace(batch, status=BatchStatus.SENT)
 
 
 async def _still_wanted(ports: Ports, lane: Lane, batch: Batch) -> Batch:

@@ -4,7 +4,9 @@ Four effects with a crash possible between any two: the plan (batch id, nonce an
 transaction), the signature, the stored bytes, the sending.
 """
 
-from settlement.batch import BatchStatus, Lane
+from collections.abc import Sequence
+
+from settlement.batch import Batch, BatchStatus, Lane
 from settlement.batching.plan import plan_waiting
 from settlement.batching.push import push
 from settlement.ports.bundle import Ports
@@ -15,21 +17,25 @@ async def tick(ports: Ports, lane: Lane) -> int:
 
     In this order, so that nothing more is bound to a lane that cannot sign what it holds.
     """
-    pushed, blocked = await _push_open(ports, lane)
-    if blocked:
+    batches = await ports.store.open_batches(lane)
+    pushed, under_way = await _push(ports, lane, batches)
+    if len(under_way) < len(batches):
         return pushed
-    lane, planned = await plan_waiting(ports, lane)
+    lane, planned = await plan_waiting(ports, lane, under_way)
     if not planned:
         return pushed
-    return pushed + planned + (await _push_open(ports, lane))[0]
+    return pushed + planned + (await _push(ports, lane, await ports.store.open_batches(lane)))[0]
 
 
-async def _push_open(ports: Ports, lane: Lane) -> tuple[int, bool]:
-    """How many were pushed, and whether one of them could not be signed."""
-    pushed = 0
-    for batch in await ports.store.open_batches(lane):
-        if batch.status in (BatchStatus.PLANNED, BatchStatus.SIGNED):
-            if not await push(ports, lane, batch):
-                return pushed, True
-            pushed += 1
-    return pushed, False
+async def _push(ports: Ports, lane: Lane, batches: Sequence[Batch]) -> tuple[int, list[Batch]]:
+    """How many were pushed, and the batches as they then are, up to the first that could not be
+    signed."""
+    pushed, under_way = 0, []
+    for batch in batches:
+        is_sent = batch.status not in (BatchStatus.PLANNED, BatchStatus.SIGNED)
+        now = batch if is_sent else await push(ports, lane, batch)
+        if now is None:
+            break
+        pushed += not is_sent
+        under_way.append(now)
+    return pushed, under_way

@@ -189,7 +189,8 @@ class Bridge:
         [lane] = await self.store.claim_lanes(
             "local", self.clock.now(), lease_ms=30_000, worker="stopped"
         )
-        lane, _ = await plan_waiting(self.ports, lane)
+        under_way = await self.store.open_batches(lane)
+        lane, _ = await plan_waiting(self.ports, lane, under_way)
         [batch] = [b for b in await self.store.open_batches(lane) if not b.attempts]
         payouts = await self.store.payouts(batch.id)
         assert order_id in [payout.order_id for payout in payouts]
