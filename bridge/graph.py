@@ -75,6 +75,7 @@ async def _opened(
         own=own,
         model=ShippedModel(),
         neighbours=_neighbours(stack, settings, store, deployments),
+        history=Queries(pool),
         clock=clock,
         log=logging.get("graph"),
     )
@@ -83,9 +84,9 @@ async def _opened(
 
 def graph_policy(settings: Settings) -> "Policy":
     """The packaged policy, or the deployment's. Raises ``PolicyError``."""
-    from compliance_graph.policy import parse_policy
+    from compliance_graph.policy import complete_policy
 
-    return parse_policy(policy_text(settings).encode())
+    return complete_policy(policy_text(settings).encode())
 
 
 def policy_text(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from compliance_graph.policy import SANCTIONED, Policy
 from compliance_graph.rules.findings import PPM, Finding
 from settlement.ids import TenantId
 from settlement.money import Asset, Money
-from settlement.ports.screening import Outcome, Reason, Verdict
+from settlement.ports.screening import Outcome, Reason, Unscored, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Facts:
     an allow list names the wallet; ``allowance_spares`` is false where that is not enough, since
     more is paid than one officer may approve alone. ``abstained`` says why the graph could not be
     asked in full (``None``: it could). ``answer`` is ``None`` where no model is deployed.
+    ``unscored`` is what was cleared unscored before; asked only where it decides.
     ``explanation`` says what moved the model, for the officer: no verdict depends on it.
     """
 
@@ -52,6 +53,7 @@ class Facts:
     coverage: Mapping[str, Any] = field(default_factory=dict)
     explanation: Mapping[str, Any] | None = None
     allowance_spares: bool = True
+    unscored: Unscored | None = None
 
     def as_json(self) -> dict[str, Any]:
         amount, answer = self.amount, self.answer
@@ -79,6 +81,7 @@ class Facts:
             "explanation": storable(self.explanation),
             # Older evidence lacks it, and has to come out again as it was.
             **({} if self.allowance_spares else {"allowance_spares": False}),
+            **({} if self.unscored is None else {"unscored": _amounts(self.unscored)}),
         }
 
     @staticmethod
@@ -99,7 +102,21 @@ class Facts:
             coverage=coverage,
             explanation=stored["explanation"],
             allowance_spares=stored.get("allowance_spares", True),
+            unscored=_unscored(stored.get("unscored")),
         )
+
+
+def _amounts(unscored: Unscored) -> dict[str, str]:
+    return {
+        "customer_minor": str(unscored.customer_minor),
+        "wallet_minor": str(unscored.wallet_minor),
+    }
+
+
+def _unscored(stored: Mapping[str, str] | None) -> Unscored | None:
+    if stored is None:
+        return None
+    return Unscored(**{name: int(text) for name, text in stored.items()})
 
 
 def storable(value: Any) -> Any:
@@ -136,10 +153,36 @@ def _judged(facts: Facts, policy: Policy) -> tuple[Outcome, tuple[Reason, ...]]:
     silence = _silence(facts)
     if silence is None:
         return Outcome.CLEAR, listed
-    if policy.within_limit(facts.tenant_id, facts.amount):
-        return Outcome.CLEAR, (*listed, silence)
-    above = Reason(silence.code, f"{silence.detail}, and more is paid than goes unlooked at")
-    return Outcome.REVIEW, (*listed, above)
+    if not policy.within_limit(facts.tenant_id, facts.amount):
+        above = Reason(silence.code, f"{silence.detail}, and more is paid than goes unlooked at")
+        return Outcome.REVIEW, (*listed, above)
+    over = _over_window(facts, policy)
+    return (Outcome.REVIEW if over else Outcome.CLEAR), (*listed, silence, *over)
+
+
+def decided_by_silence(facts: Facts, policy: Policy) -> bool:
+    """Whether the wallet is cleared although nothing can be said: what was before then counts."""
+    outcome, reasons = _judged(facts, policy)
+    silence = _silence(facts)
+    return outcome is Outcome.CLEAR and silence is not None and silence in reasons
+
+
+def _over_window(facts: Facts, policy: Policy) -> tuple[Reason, ...]:
+    """By whom, or to whom, too much would go unlooked at within the window."""
+    if facts.unscored is None or facts.amount is None:
+        return ()
+    sums = {
+        "customer": (facts.unscored.customer_minor, "this customer's orders"),
+        "wallet": (facts.unscored.wallet_minor, "orders to this wallet"),
+    }
+    return tuple(
+        Reason(
+            f"unscored.{who}",
+            f"{whose} of the last {policy.window_days} days come to more than goes unlooked at",
+        )
+        for who, (before_minor, whose) in sums.items()
+        if not policy.within_window(facts.amount, before_minor)
+    )
 
 
 def _sanctioned(finding: Finding) -> bool:

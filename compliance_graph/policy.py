@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from settlement.errors import InvalidInput
 from settlement.ids import TenantId
-from settlement.money import Money
+from settlement.money import Asset, Money
 
 Severity = Literal["note", "review"]
 SANCTIONED = "sanctioned"
@@ -61,6 +61,8 @@ class Policy:
     notes_for_review: int
     stale_after_s: int
     clear_up_to: Mapping[str, int]
+    window_days: int
+    clear_in_window: Mapping[str, int] | None
     tenants: Mapping[TenantId, Mapping[str, int]]
     hops: int
     least_worth: float
@@ -74,14 +76,30 @@ class Policy:
         if amount is None:
             return False
         limits = self.tenants.get(tenant_id, self.clear_up_to)
-        limit = limits.get(amount.asset.code)
-        whole = Fraction(amount.amount_minor, 10**amount.asset.scale)
-        return limit is not None and whole <= limit
+        return _is_within(limits.get(amount.asset.code), amount.amount_minor, amount.asset)
+
+    def within_window(self, amount: Money, before_minor: int) -> bool:
+        """Whether that much and what was cleared unscored before stay within the window's limit."""
+        if self.clear_in_window is None:
+            return True  # a policy from before there was a window: its verdicts come out as then
+        limit = self.clear_in_window.get(amount.asset.code)
+        return _is_within(limit, before_minor + amount.amount_minor, amount.asset)
 
 
 def load_policy(path: Path | None = None) -> Policy:
     """The packaged policy, or the deployment's. Raises :class:`PolicyError`."""
-    return parse_policy(read_policy(path))
+    return complete_policy(read_policy(path))
+
+
+def complete_policy(content: bytes) -> Policy:
+    """A policy to judge by from now on. Raises :class:`PolicyError`, also for what only policies
+    that are kept for replay may lack."""
+    policy = parse_policy(content)
+    if policy.clear_in_window is None:
+        raise PolicyError("the policy lacks the entry 'abstention.clear_in_window'")
+    if policy.window_days < 1:
+        raise PolicyError("abstention.window_days must be above zero")
+    return policy
 
 
 def read_policy(path: Path | None = None) -> bytes:
@@ -121,7 +139,9 @@ def _parsed(entries: Mapping[str, Any], version: str) -> Policy:
         transfers_max=int(general["transfers_max"]),
         notes_for_review=int(general["notes_for_review"]),
         stale_after_s=int(general["stale_after_s"]),
-        clear_up_to={code: int(most) for code, most in abstention["clear_up_to"].items()},
+        clear_up_to=_limits(abstention["clear_up_to"]) or {},
+        window_days=int(abstention.get("window_days", 0)),
+        clear_in_window=_limits(abstention.get("clear_in_window")),
         tenants={
             TenantId(name): dict(limits) for name, limits in abstention.get("tenants", {}).items()
         },
@@ -147,6 +167,14 @@ def _category(name: str, number: int, entry: Mapping[str, Any]) -> Category:
         int(entry["out_ppm"]),
         _severity(entry["severity"]),
     )
+
+
+def _limits(entry: Mapping[str, Any] | None) -> dict[str, int] | None:
+    return None if entry is None else {code: int(most) for code, most in entry.items()}
+
+
+def _is_within(limit: int | None, minor: int, asset: Asset) -> bool:
+    return limit is not None and Fraction(minor, 10**asset.scale) <= limit
 
 
 def _severity(text: str) -> Severity:

@@ -11,6 +11,7 @@ import gc
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from compliance_graph.assessment import (
     Facts,
     ModelAnswer,
     assess,
+    decided_by_silence,
 )
 from compliance_graph.exposure import Exposures
 from compliance_graph.follow import KIND
@@ -38,7 +40,7 @@ from settlement.errors import ScreeningUnavailable
 from settlement.ids import TenantId
 from settlement.ports.clock import Clock
 from settlement.ports.notification import Log
-from settlement.ports.screening import Outcome, Subject, Verdict
+from settlement.ports.screening import Outcome, Subject, UnscoredHistory, Verdict
 
 REFRESH_S = 2.0
 
@@ -106,13 +108,14 @@ class GraphScreener:
         own: Sequence[str] = (),
         model: Model | None = None,
         neighbours: Neighbours | None = None,
+        history: UnscoredHistory | None = None,
         clock: Clock,
         log: Log,
     ) -> None:
         self._lists, self._graph, self._policy = lists, graph, policy
         self._label_paths, self._own = labels, own
         self._model, self._neighbours = model, neighbours
-        self._clock, self._log = clock, log
+        self._clock, self._log, self._history = clock, log, history
         self._labels: Labels | None = None
         self._picture: Picture | None = None
         self._refreshed_s = 0.0
@@ -134,6 +137,9 @@ class GraphScreener:
         if listed.outcome is Outcome.BLOCK:
             return Judged(assess(facts, self._policy), facts)
         facts, node, picture = await self._looked_at(subject, facts)
+        if self._history is not None and decided_by_silence(facts, self._policy):
+            since = self._clock.now() - timedelta(days=self._policy.window_days)
+            facts = replace(facts, unscored=await self._history.unscored(subject, since))
         return Judged(assess(facts, self._policy), facts, node, picture.judge, picture.held.book)
 
     def explained(self, judged: Judged) -> Verdict:

@@ -1,4 +1,4 @@
-"""A network's fees: what they were, what they may become, what waits for them, what was saved."""
+"""A network's fees: what they were, what they may become, what waits for them, what was paid."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from litestar import Request, get
 from litestar.params import PathParameter, QueryParameter
 
+from bridge.api.auth import caller_of
 from bridge.api.schemas.gas import (
     NetworkGasView,
     block_view,
-    decision_view,
     forecast_view,
     planned_view,
     report_view,
@@ -18,7 +18,6 @@ from bridge.api.services import services_of
 from settlement.errors import NotFound
 
 REPORTED = timedelta(days=30)
-_DECISIONS = 20
 
 Blocks = Annotated[
     int, QueryParameter(name="blocks", ge=1, le=1_000, description="How many blocks of history.")
@@ -36,9 +35,10 @@ async def get_network_gas(
     network: Annotated[str, PathParameter(max_length=100)],
     blocks: Blocks = 300,
 ) -> NetworkGasView:
-    """Blocks as they were, the forecast of the newest head, orders of all tenants that wait, the
-    newest decisions with what hindsight says of them, and what was quoted and paid."""
-    services = services_of(request)
+    """Blocks as they were, the forecast of the newest head, your own orders that wait, and what was
+    quoted and paid for yours. What was decided for all tenants together is shown at the host's
+    console (`tidegate gas show`)."""
+    services, tenant_id = services_of(request), caller_of(request).tenant_id
     known = services.networks.get(network)
     if known is None:
         raise NotFound("no such network")
@@ -50,10 +50,9 @@ async def get_network_gas(
         forecast=None if outlook is None else forecast_view(outlook),
         planned=[
             planned_view(waiting, outlook, known.block_ms, now)
-            for waiting in await queries.waiting_for(network)
+            for waiting in await queries.waiting_for(network, tenant_id)
         ],
-        decisions=[decision_view(row) for row in await queries.fee_decisions(network, _DECISIONS)],
-        report=report_view(await queries.fee_report(network, now - REPORTED)),
+        report=report_view(await queries.fee_report(network, now - REPORTED, tenant_id)),
     )
 
 

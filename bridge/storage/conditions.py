@@ -36,3 +36,9 @@ NOTE_WAITS = "told < version"
 
 ACTION_COUNTS = "status <> 'failed'"
 """What was signed and not found to lead nowhere."""
+
+UNSCORED = (
+    "outcome = 'clear' AND order_id IS NOT NULL"
+    """ AND (reasons @? '$[*].code ? (@ starts with "abstained.")')"""
+)
+"""Orders that were cleared although nothing could be said about the wallet."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from bridge.storage.conditions import PAYABLE
 from bridge.storage.database import Part
+from settlement.ids import TenantId
 from settlement.ledger.accounts import PLATFORM
 
 _OUTLOOKS = "SELECT * FROM gas_outlooks WHERE $1::text IS NULL OR network = $1 ORDER BY network"
@@ -35,11 +36,29 @@ _BOOKED = f"""
                          AND e.event = 'gas_spent'
     WHERE b.network = $1 AND b.planned_at > $2
 """
+# A batch's gas by its orders: a tenant is shown the part of its own alone.
+_BOOKED_FOR = f"""
+    SELECT count(*) AS batches, coalesce(sum(b.gas * own.orders / nullif(b.orders, 0)), 0) AS paid,
+           coalesce(sum(own.quoted), 0) AS quoted
+    FROM (
+        SELECT b.id, b.order_count AS orders, sum(e.amount_minor) AS gas
+        FROM batches b
+        JOIN ledger_entries e ON e.tenant_id = '{PLATFORM}' AND e.source = 'batch:' || b.id
+                             AND e.event = 'gas_spent'
+        WHERE b.network = $1 AND b.planned_at > $2
+        GROUP BY b.id
+    ) b
+    JOIN LATERAL (
+        SELECT count(*) AS orders,
+               coalesce(sum(network_fee_wei) FILTER (WHERE status = 'completed'), 0) AS quoted
+        FROM orders WHERE batch_id = b.id AND tenant_id = $3
+    ) own ON own.orders > 0
+"""
 _WAITING = f"""
     SELECT token AS asset, speed, count(*) AS orders,
            min(coalesce(authorized_at, created_at)) AS since
     FROM orders
-    WHERE network = $1 AND {PAYABLE}
+    WHERE network = $1 AND {PAYABLE} AND ($2::text IS NULL OR tenant_id = $2)
     GROUP BY token, speed ORDER BY token, speed
 """
 
@@ -103,7 +122,15 @@ class FeeQueries(Part):
         """The newest decisions, newest first."""
         return [dict(row) for row in await self.pool.fetch(_DECISIONS, network, limit)]
 
-    async def fee_report(self, network: str, since: datetime) -> FeeReport:
+    async def fee_report(
+        self, network: str, since: datetime, tenant_id: TenantId | None = None
+    ) -> FeeReport:
+        """Of all tenants' orders, or of one's: its part of each batch's gas, rounded down in all.
+        What was decided is decided for all together and told to nobody alone."""
+        if tenant_id is not None:
+            booked = await self.pool.fetchrow(_BOOKED_FOR, network, since, tenant_id)
+            quoted, paid = int(booked["quoted"]), int(booked["paid"])
+            return FeeReport(booked["batches"], quoted, paid, 0, 0, 0, 0)
         booked = await self.pool.fetchrow(_BOOKED, network, since)
         seen = await self.pool.fetchrow(_HINDSIGHT, network, since)
         return FeeReport(
@@ -116,6 +143,9 @@ class FeeQueries(Part):
             best_wei=int(seen["best"]),
         )
 
-    async def waiting_for(self, network: str) -> list[WaitingFor]:
-        rows = await self.pool.fetch(_WAITING, network)
+    async def waiting_for(
+        self, network: str, tenant_id: TenantId | None = None
+    ) -> list[WaitingFor]:
+        """Of all tenants, or of one."""
+        rows = await self.pool.fetch(_WAITING, network, tenant_id)
         return [WaitingFor(r["asset"], r["speed"], r["orders"], r["since"]) for r in rows]

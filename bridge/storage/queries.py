@@ -11,7 +11,7 @@ from bridge.storage.operations import OperationQueries
 from bridge.storage.operators import OperatorQueries
 from bridge.storage.reads import ReadQueries
 from bridge.storage.receipts import ReceiptQueries
-from bridge.storage.screenings import PolicyQueries
+from bridge.storage.screenings import PolicyQueries, UnscoredQueries
 from bridge.storage.tenants import TenantQueries
 
 
@@ -26,6 +26,7 @@ class Queries(
     CaseQueries,
     AuditQueries,
     PolicyQueries,
+    UnscoredQueries,
 ):
     """Takes the pool of a :class:`~bridge.storage.store.PostgresStore` (``store.pool``)."""
 

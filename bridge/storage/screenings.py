@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+
 from bridge.storage.codec import asset_from_id
+from bridge.storage.conditions import NOT_FINAL, UNSCORED
 from bridge.storage.records import ScreeningRecord
+from settlement.errors import ScreeningUnavailable
 from settlement.ids import new_id
 from settlement.money import Money
-from settlement.ports.screening import Outcome, Reason, Subject, Verdict
+from settlement.ports.screening import Outcome, Reason, Subject, Unscored, Verdict
 
 _INSERT = """
     INSERT INTO screenings
@@ -37,6 +41,45 @@ class PolicyQueries:
     async def policy_content(self, version: str) -> str | None:
         content: str | None = await self.pool.fetchval(_POLICY, version)
         return content
+
+
+# Of an order that was judged twice, the larger amount once.
+_UNSCORED = f"""
+    WITH counted AS (
+        SELECT order_id, customer, wallet, amount_minor FROM screenings
+        WHERE {UNSCORED} AND tenant_id = $1 AND created_at > $5 AND asset = $4 AND customer = $2
+        UNION
+        SELECT order_id, customer, wallet, amount_minor FROM screenings
+        WHERE {UNSCORED} AND tenant_id = $1 AND created_at > $5 AND asset = $4 AND wallet = $3
+        UNION
+        SELECT id, customer, wallet, gross_minor FROM orders
+        WHERE status = 'authorized' AND {NOT_FINAL} AND tenant_id = $1 AND fiat = $4
+          AND (customer = $2 OR wallet = $3)
+          AND (created_at, id) < (SELECT created_at, id FROM orders WHERE id = $6)
+    ), once AS (
+        SELECT order_id, customer, wallet, max(amount_minor) AS minor FROM counted
+        WHERE order_id <> coalesce($6, '') GROUP BY order_id, customer, wallet
+    )
+    SELECT coalesce(sum(minor) FILTER (WHERE customer = $2), 0) AS customer,
+           coalesce(sum(minor) FILTER (WHERE wallet = $3), 0) AS wallet
+    FROM once
+"""
+
+
+class UnscoredQueries:
+    """What was cleared although nothing could be said."""
+
+    pool: Any
+
+    async def unscored(self, subject: Subject, since: datetime) -> Unscored:
+        """Raises ``ScreeningUnavailable``."""
+        assert subject.amount is not None, "without an amount nothing is cleared unscored"
+        values = (subject.tenant_id, subject.customer, subject.wallet, subject.amount.asset.id)
+        try:
+            row = await self.pool.fetchrow(_UNSCORED, *values, since, subject.order_id)
+        except (OSError, asyncpg.PostgresError) as error:
+            raise ScreeningUnavailable(f"earlier orders cannot be read: {error}") from error
+        return Unscored(int(row["customer"]), int(row["wallet"]))
 
 
 async def save_screening_on(

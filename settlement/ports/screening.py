@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -79,6 +80,26 @@ class Verdict:
         }
         text = json.dumps(everything, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """What a tenant's other orders were cleared for although nothing could be said, or may be
+    while they wait for their verdict: in minor units of one currency, by the same customer and to
+    the same wallet."""
+
+    customer_minor: int
+    wallet_minor: int
+
+
+class UnscoredHistory(Protocol):
+    async def unscored(self, subject: Subject, since: datetime) -> Unscored:
+        """In the currency of the subject's amount, its own order aside.
+
+        Of orders that wait for their verdict the earlier ones alone count: of two at once one
+        knows of the other. Raises :class:`~settlement.errors.ScreeningUnavailable`.
+        """
+        ...
 
 
 class ScreeningPort(Protocol):

@@ -13,10 +13,15 @@ from chain.gas.market import Market
 from chain.gas.reader import GasReader
 from chain.gas.store import GasStore
 from chain.networks.local import NETWORK
+from settlement.ids import TenantId
+from settlement.ledger import journal
+from settlement.ledger.accounts import PLATFORM
+from settlement.money import Asset, Money
 from settlement.ports.gas import Decision
 from settlement.quote import Speed
 from tests.api.test_monitoring import shown, value
 from tests.gas.chains import mined
+from tests.support.builders import NOW, Scene, submit
 
 START = 1_760_000_000
 
@@ -83,7 +88,31 @@ async def test_decisions_are_forgotten_after_a_month(api, followed):
     assert sent["sent"] == 2
 
 
-async def test_operators_see_history_forecast_and_decisions_and_merchants_do_not(api, followed):
+async def test_an_operator_sees_nothing_of_other_tenants_orders(api):
+    """Neither what waits nor what was decided, quoted or paid: of a shared batch one's own part."""
+    queries, others = api.services.queries, Scene(api.store)
+    own = Scene(api.store, tenant=api.tenant_id)
+    waits = await others.captured()
+    batch_of = [await scene.captured() for scene in (own, others, others)]
+    lane = await others.lane(address="0xgas")
+    batch = await others.batch(lane, batch_of)
+    await api.store.plan(lane, batch, [submit(order) for order in batch_of])
+    ether = Money(3_000, Asset("ETH", 18, "local"))
+    await api.store.book(PLATFORM, f"batch:{batch.id}", journal.gas_spent(ether), NOW)
+    [waiting] = await queries.waiting_for("local", waits.tenant_id)
+    assert waiting.orders == 1
+    assert sum(found.orders for found in await queries.waiting_for("local")) >= 1
+    since = NOW - timedelta(days=1)
+    assert (await queries.fee_report("local", since)).paid_wei >= 3_000
+    mine = await queries.fee_report("local", since, TenantId(api.tenant_id))
+    assert (mine.batches, mine.paid_wei, mine.orders) == (1, 1_000, 0)
+    key = api.keys[Role.OPERATOR]
+    answer = (await api.get("/v1/networks/local/gas?blocks=1", key=key)).json()
+    assert answer["planned"] == []
+    assert "decisions" not in answer
+
+
+async def test_operators_see_history_and_forecast_and_merchants_do_not(api, followed):
     """All amounts are strings; the monitor has coverage and drift."""
     _, blocks, market = followed
     refused = await api.get("/v1/networks/local/gas")
@@ -94,7 +123,6 @@ async def test_operators_see_history_forecast_and_decisions_and_merchants_do_not
     assert answer["history"][-1]["base_fee_wei"] == str(blocks[-1].base_fee_wei)
     assert answer["forecast"]["next_base_fee_wei"] == str(market.next_fee_wei)
     assert len(answer["forecast"]["bands"][0]["quantiles_wei"]) == 5
-    assert [row["reason"] for row in answer["decisions"]] == ["fee_is_low", "fee_may_fall"]
     assert answer["planned"] == []
     assert answer["report"]["difference_wei"] == "0"
     assert (await api.get("/v1/networks/nowhere/gas", key=key)).status_code == 404

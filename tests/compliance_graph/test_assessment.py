@@ -14,10 +14,11 @@ from compliance_graph.assessment import (
     ModelAnswer,
     assess,
 )
+from compliance_graph.policy import PolicyError, complete_policy, parse_policy, read_policy
 from compliance_graph.rules.findings import Finding, Step
 from settlement.ids import TenantId
 from settlement.money import Asset, Money
-from settlement.ports.screening import Outcome, Reason
+from settlement.ports.screening import Outcome, Reason, Unscored
 from tests.compliance_graph.town import POLICY
 
 USD = Asset("USD", 2)
@@ -114,6 +115,37 @@ def test_an_abstention_clears_up_to_the_limit_and_asks_above(silence, code):
     assert outcome(**silence) == (Outcome.CLEAR, [code])
     for amount in (Money(100_001, USD), Money(1, Asset("JPY", 0)), None):
         assert outcome(**silence, amount=amount) == (Outcome.REVIEW, [code])
+
+
+@pytest.mark.parametrize(
+    ("unscored", "codes"),
+    [
+        (Unscored(200_101, 0), ["unscored.customer"]),
+        (Unscored(0, 200_101), ["unscored.wallet"]),
+        (Unscored(200_101, 200_101), ["unscored.customer", "unscored.wallet"]),
+        (Unscored(200_100, 200_100), []),
+    ],
+)
+def test_small_orders_to_fresh_wallets_add_up(unscored, codes):
+    """Else a sum is cut until no piece is looked at; what is scored is not asked about it."""
+    silent = {"abstained": UNKNOWN, "unscored": unscored}
+    expected = Outcome.REVIEW if codes else Outcome.CLEAR
+    assert outcome(**silent) == (expected, ["abstained.unknown", *codes])
+    assert outcome(unscored=unscored) == (Outcome.CLEAR, [])
+    verdict = assess(replace(FACTS, **silent), POLICY)
+    stored = json.loads(json.dumps(dict(verdict.evidence)))
+    assert assess(Facts.from_json(stored, {}), POLICY).digest == verdict.digest
+
+
+def test_a_policy_to_judge_by_has_a_window_and_an_older_one_replays_without():
+    """What was cleared before there was a window is cleared again; nothing new is judged so."""
+    content = read_policy()
+    older = b"\n".join(row for row in content.splitlines() if b"_window" not in row)
+    with pytest.raises(PolicyError, match="clear_in_window"):
+        complete_policy(older)
+    facts = replace(FACTS, abstained=UNKNOWN, unscored=Unscored(10**9, 10**9))
+    assert assess(facts, parse_policy(older)).outcome is Outcome.CLEAR
+    assert assess(facts, complete_policy(content)).outcome is Outcome.REVIEW
 
 
 def test_a_tenant_may_have_limits_of_its_own():

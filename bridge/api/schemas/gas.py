@@ -62,31 +62,14 @@ class PlannedView(Struct, kw_only=True):
     below_wei: str | None
 
 
-class DecisionView(Struct, kw_only=True):
-    """``at_once_wei`` and ``best_wei`` are hindsight, once the deadline has passed."""
-
-    decided_at: datetime
-    asset: str
-    reason: str
-    orders: int
-    sent: int
-    deadline: datetime
-    fee_wei: str | None
-    below_wei: str | None
-    at_once_wei: str | None
-    best_wei: str | None
-
-
 class FeeReportView(Struct, kw_only=True):
-    """The last 30 days. ``difference_wei``: what was quoted for the network above what the ledger
-    booked. ``captured``: the share of perfect foresight's saving, a decimal."""
+    """The last 30 days of your own orders. ``paid_wei`` is their part of their batches' gas, by
+    number; ``difference_wei`` what was quoted for the network above that."""
 
     batches: int
     quoted_wei: str
     paid_wei: str
     difference_wei: str
-    scored_orders: int
-    captured: str | None
 
 
 class NetworkGasView(Struct, kw_only=True):
@@ -97,7 +80,6 @@ class NetworkGasView(Struct, kw_only=True):
     history: list[BlockView]
     forecast: ForecastView | None
     planned: list[PlannedView]
-    decisions: list[DecisionView]
     report: FeeReportView
 
 
@@ -154,36 +136,13 @@ def planned_view(
     )
 
 
-def decision_view(row: Mapping[str, Any]) -> DecisionView:
-    return DecisionView(
-        decided_at=row["decided_at"],
-        asset=row["asset"],
-        reason=row["reason"],
-        orders=row["orders"],
-        sent=row["sent"],
-        deadline=row["deadline"],
-        fee_wei=_text(row["fee_wei"]),
-        below_wei=_text(row["below_wei"]),
-        at_once_wei=_text(row["at_once_wei"]),
-        best_wei=_text(row["best_wei"]),
-    )
-
-
 def report_view(report: FeeReport) -> FeeReportView:
-    captured = report.captured_millionths
     return FeeReportView(
         batches=report.batches,
         quoted_wei=str(report.quoted_wei),
         paid_wei=str(report.paid_wei),
         difference_wei=str(report.quoted_wei - report.paid_wei),
-        scored_orders=report.orders,
-        captured=None if captured is None else _decimal(captured),
     )
-
-
-def _decimal(millionths: int) -> str:
-    sign = "-" if millionths < 0 else ""
-    return f"{sign}{abs(millionths) // 1_000_000}.{abs(millionths) % 1_000_000:06d}"
 
 
 def _text(value: int | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Index, Sequence, text
 from sqlmodel import Field, SQLModel
 
-from bridge.storage.conditions import NOT_FINAL, PAYABLE
+from bridge.storage.conditions import NOT_FINAL, PAYABLE, UNSCORED
 from bridge.storage.tables.columns import (
     amount,
     big,
@@ -218,7 +218,23 @@ class Screening(SQLModel, table=True):
     """A verdict with everything that decided it. Never changed (a trigger refuses it)."""
 
     __tablename__ = "screenings"
-    __table_args__ = (one_of("outcome", Outcome, "screenings_outcome"),)
+    __table_args__ = (
+        one_of("outcome", Outcome, "screenings_outcome"),
+        Index(
+            "screenings_unscored_by_customer",
+            "tenant_id",
+            "customer",
+            "created_at",
+            postgresql_where=text(UNSCORED),
+        ),
+        Index(
+            "screenings_unscored_by_wallet",
+            "tenant_id",
+            "wallet",
+            "created_at",
+            postgresql_where=text(UNSCORED),
+        ),
+    )
 
     id: str = words(primary_key=True)
     tenant_id: str = words()
