@@ -46,7 +46,7 @@ from settlement.errors import InvariantBroken, TidegateError
 if TYPE_CHECKING:
     import uvicorn
 
-__all__ = ["NetworkInfo", "Services", "TokenInfo", "create_app", "uvicorn_config"]
+__all__ = ["NetworkInfo", "Services", "TokenInfo", "create_app", "state_over", "uvicorn_config"]
 
 BODY_MAX_BYTES = 64 * 1024
 SHUTDOWN_S = 3
@@ -113,18 +113,23 @@ def create_app(services: Services) -> Litestar:
         openapi_config=docs.openapi_config(version("tidegate")),
         logging_config=None,
         on_startup=[_freeze],
-        state=State(
-            {
-                "services": services,
-                "key_ring": auth.KeyRing(services.queries, services.settings.mode),
-                "hub": Hub(services.wake),
-            }
-        ),
+        state=state_over(services),
     )
     for route in app.routes:
         if isinstance(route, HTTPRoute):
             _settle(route)
     return app
+
+
+def state_over(services: Services) -> State:
+    """What every request finds on the application."""
+    return State(
+        {
+            "services": services,
+            "key_ring": auth.KeyRing(services.queries, services.settings.mode),
+            "hub": Hub(services.wake),
+        }
+    )
 
 
 def _freeze() -> None:

@@ -8,15 +8,17 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import stripe
 from eth_account import Account as EthAccount
+from litestar import Litestar
 
 from bridge.api.auth import key_digest
-from bridge.app import Services, create_app
+from bridge.app import Services, create_app, state_over
 from bridge.bootstrap import network_info
 from bridge.metrics import Metrics
 from bridge.payments.stripe import StripePayments, verify_webhook
@@ -288,40 +290,58 @@ async def open_bridge(
     wake = Wake(dsn)
     await wake.start()
     settings = load({"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET, "TIDEGATE_ACCESS_LOG": "false"})
-    app = create_app(
-        Services(
-            settings=settings,
-            store=store,
-            queries=queries,
-            wake=wake,
-            networks={"local": network_info(NETWORK, deployment)},
-            prices=StaticPrices(settings.prices, clock),
-            gas=gas,
-            verify_webhook=lambda body, header: verify_webhook(body, header, [WEBHOOK_SECRET]),
-            clock=clock,
-            metrics=Metrics(),
-            probes={},
-            screening=ports.screening,
-            list_address=checked_form,
-        )
+    services = Services(
+        settings=settings,
+        store=store,
+        queries=queries,
+        wake=wake,
+        networks={"local": network_info(NETWORK, deployment)},
+        prices=StaticPrices(settings.prices, clock),
+        gas=gas,
+        verify_webhook=lambda body, header: verify_webhook(body, header, [WEBHOOK_SECRET]),
+        clock=clock,
+        metrics=Metrics(),
+        probes={},
+        screening=ports.screening,
+        list_address=checked_form,
     )
     api = httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
+        transport=httpx.ASGITransport(_application(services)),
         base_url="http://tidegate",
         headers={"Authorization": f"Bearer {SECRET_KEY}"},
     )
     emulator = httpx.AsyncClient(base_url=emulator_url, trust_env=False, verify=False)
-    shop = stripe.StripeClient(
-        STRIPE_KEY,
-        base_addresses={"api": emulator_url},
-        max_network_retries=0,
-        http_client=stripe.HTTPXClient(),
-    )
+    shop = _shop(emulator_url)
     bridge = Bridge(store, queries, ports, api, world, chain, clock, shop, emulator, lists)
     bridge.closing = [api.aclose, emulator.aclose, wake.stop, chain.close, store.close]
     if fresh:
         await bridge.stock()
     return bridge
+
+
+_built: list[Litestar] = []
+
+
+def _application(services: Services) -> Litestar:
+    """The API over ``services``; its routes are built once, which takes longer than most tests.
+
+    One deployment is open at a time: the one that was opened last is answered from.
+    """
+    if not _built:
+        _built.append(create_app(services))
+    _built[0].state = state_over(services)
+    return _built[0]
+
+
+@cache
+def _shop(emulator_url: str) -> stripe.StripeClient:
+    """The customer's browser: loads the certificates of the world once."""
+    return stripe.StripeClient(
+        STRIPE_KEY,
+        base_addresses={"api": emulator_url},
+        max_network_retries=0,
+        http_client=stripe.HTTPXClient(),
+    )
 
 
 async def _register(

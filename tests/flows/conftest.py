@@ -1,21 +1,22 @@
-"""One chain and one Stripe emulator for all flows; a fresh deployment for each."""
+"""One chain and one Stripe emulator for all flows; for each the contracts as they were
+deployed, and an empty database."""
 
 import os
 import sys
-import uuid
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bridge.storage import postgres
 from chain.local.anvil import AnvilOptions, find_anvil
 from chain.local.launcher import start_local_chain
 from chain.local.local_chain import LocalChain
 from chain.local.process import ChildProcess
 from tests.chain.world import World
 from tests.flows.bridge import Bridge, open_bridge
-from tests.support.postgres import execute
+from tests.support.postgres import EMPTY, execute
 
 needs_anvil = pytest.mark.skipif(
     find_anvil() is None, reason="anvil is absent: needs Node.js and `npm ci --omit=dev`"
@@ -23,13 +24,10 @@ needs_anvil = pytest.mark.skipif(
 
 
 @pytest.fixture
-async def flow_dsn(postgres_server: postgres.Server, database_template: str) -> AsyncIterator[str]:
-    """A migrated database of the test's own, copied from the template."""
-    name = f"flow_{uuid.uuid4().hex[:12]}"
-    copy = f"CREATE DATABASE {name} TEMPLATE {database_template} STRATEGY FILE_COPY"
-    await execute(postgres_server.dsn, copy)
-    yield postgres_server.dsn_for(name)
-    await execute(postgres_server.dsn, f"DROP DATABASE {name} WITH (FORCE)")
+async def flow_dsn(migrated_dsn: str) -> str:
+    """A migrated, empty database."""
+    await execute(migrated_dsn, EMPTY)
+    return migrated_dsn
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +37,32 @@ def flow_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalChain]
     chain = start_local_chain(tmp_path_factory.mktemp("chain"), anvil_options=options)
     yield chain
     chain.stop()
+
+
+@pytest.fixture(scope="session")
+def flow_contracts(flow_chain: LocalChain) -> Iterator[World]:
+    """Vault, dollar and escrow contract, deployed once."""
+    world = World(flow_chain.url)
+    assert world.escrow.address  # before any snapshot, or undoing would take it along
+    yield world
+    world.close()
+
+
+@contextmanager
+def undone(chain: LocalChain, contracts: World) -> Iterator[World]:
+    """The contracts as they were deployed, at the real time, and so again afterwards."""
+    snapshot = contracts.rpc("evm_snapshot")
+    yield contracts
+    assert contracts.rpc("evm_revert", snapshot)
+    if chain.kind == "anvil":  # which goes back in time as well
+        contracts.rpc("evm_setTime", int(time.time()))
+
+
+@pytest.fixture
+def flow_world(flow_chain: LocalChain, flow_contracts: World) -> Iterator[World]:
+    """Contracts that nobody has used."""
+    with undone(flow_chain, flow_contracts) as world:
+        yield world
 
 
 @pytest.fixture(scope="session")
@@ -59,12 +83,10 @@ def emulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def bridge(
-    flow_dsn: str, flow_chain: LocalChain, emulator_url: str, tmp_path: Path
+    flow_dsn: str, flow_world: World, emulator_url: str, tmp_path: Path
 ) -> AsyncIterator[Bridge]:
     """A deployment with a stocked vault, a tenant and its keys."""
-    world = World(flow_chain.url)
-    opened = await open_bridge(flow_dsn, world, emulator_url, tmp_path)
+    opened = await open_bridge(flow_dsn, flow_world, emulator_url, tmp_path)
     yield opened
     for close in opened.closing:
         await close()
-    world.close()

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from bridge.storage import postgres
-from chain.local.local_chain import LocalChain
 from settlement.errors import NetworkStopped
 from settlement.ledger.accounts import Account
 from settlement.money import Money
@@ -36,20 +35,18 @@ pytestmark = needs_anvil
 async def backups(
     postgres_server: postgres.Server,
     flow_dsn: str,
-    flow_chain: LocalChain,
+    flow_world: World,
     emulator_url: str,
     tmp_path: Path,
 ) -> AsyncIterator[Backups]:
     """A deployment whose database can be copied and put back."""
-    world = World(flow_chain.url)
 
     async def open_on(dsn: str, fresh: bool) -> Bridge:
-        return await open_bridge(dsn, world, emulator_url, tmp_path, fresh=fresh)
+        return await open_bridge(dsn, flow_world, emulator_url, tmp_path, fresh=fresh)
 
-    made = Backups(postgres_server, flow_dsn, open_on, world)
+    made = Backups(postgres_server, flow_dsn, open_on, flow_world)
     yield made
     await made.close()
-    world.close()
 
 
 async def test_a_restored_backup_stops_the_network_before_anything_is_refunded(

@@ -12,7 +12,6 @@ import pytest
 
 from bridge.api.auth import key_digest
 from bridge.prices.static import StaticPrices, parse_prices
-from bridge.storage import postgres
 from bridge.storage.records import KeyKind, Role
 from chain.local.local_chain import LocalChain
 from chain.simulated_transfers import SimulatedTransfers
@@ -28,9 +27,8 @@ from settlement.ports.notification import NullLog
 from settlement.stages import charge, release, screen
 from tests.chain.world import World, fresh_address
 from tests.flows.bridge import DOUBTFUL, SANCTIONED, Bridge, open_bridge
-from tests.flows.conftest import needs_anvil
+from tests.flows.conftest import needs_anvil, undone
 from tests.flows.test_refusals import nothing_happened
-from tests.support.postgres import execute
 
 pytestmark = needs_anvil
 WHY = {"reason": "the customer showed whose wallet it is"}
@@ -77,23 +75,19 @@ class Officer:
 
 @pytest.fixture(scope="module")
 async def opened(
-    postgres_server: postgres.Server,
-    database_template: str,
+    database_dsn: str,
     flow_chain: LocalChain,
+    flow_contracts: World,
     emulator_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Bridge]:
     """One deployment for all tests of this module; those that pay nobody come first."""
-    name = f"flow_{uuid.uuid4().hex[:12]}"
-    copy = f"CREATE DATABASE {name} TEMPLATE {database_template} STRATEGY FILE_COPY"
-    await execute(postgres_server.dsn, copy)
-    world, dsn = World(flow_chain.url), postgres_server.dsn_for(name)
-    bridge = await open_bridge(dsn, world, emulator_url, tmp_path_factory.mktemp("screening"))
-    yield bridge
-    for close in bridge.closing:
-        await close()
-    world.close()
-    await execute(postgres_server.dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    folder = tmp_path_factory.mktemp("screening")
+    with undone(flow_chain, flow_contracts) as world:
+        bridge = await open_bridge(database_dsn, world, emulator_url, folder)
+        yield bridge
+        for close in bridge.closing:
+            await close()
 
 
 @pytest.fixture
