@@ -1,13 +1,12 @@
 """A real worker process that kills itself right after one outside call, before storing its result.
 
-``python -m tests.flows.crashing_worker payment.capture`` wraps that one method of that one port;
-without an argument it is an ordinary worker. Settings come from the environment, as in production.
+``run("payment.capture")`` wraps that one method of that one port; ``run(None)`` is an ordinary
+worker. Settings come from the environment, as in production.
 """
 
 import asyncio
 import os
 import signal
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -61,5 +60,5 @@ async def main(point: str | None) -> None:
         await wake.stop()
 
 
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))
+def run(point: str | None) -> None:
+    asyncio.run(main(point))

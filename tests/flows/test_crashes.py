@@ -1,7 +1,6 @@
 """kill -9 between an outside effect and the storing of its result: exactly once all the same."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from chain.deployment import save_deployment
-from chain.local.process import ChildProcess
 from chain.signers.keystore import create_keystore
 from settlement.ledger.accounts import Account
 from settlement.order import Status
 from tests.chain.world import fresh_address
 from tests.flows.bridge import DEPLOYED, STRIPE_KEY
+from tests.flows.crashing_worker import run
+from tests.support.forked import ForkedProcess
 from tests.support.waiting import eventually
 
 POINTS = [
@@ -37,12 +37,11 @@ class Workers:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
         self.environment = environment
-        self.children: list[ChildProcess] = []
+        self.children: list[ForkedProcess] = []
 
-    def start(self, point: str | None = None) -> ChildProcess:
-        command = [sys.executable, "-m", "tests.flows.crashing_worker", *([point] if point else [])]
+    def start(self, point: str | None = None) -> ForkedProcess:
         log = self.folder / f"worker-{len(self.children)}.log"
-        child = ChildProcess("worker", command, log_path=log, env=self.environment)
+        child = ForkedProcess(run, point, environment=self.environment, log_path=log)
         self.children.append(child)
         return child
 

@@ -20,7 +20,7 @@ from bridge.storage.tables import metadata
 EMPTY = (
     "BEGIN; SET LOCAL session_replication_role = replica; "
     + "".join(f"DELETE FROM {table}; " for table in metadata.tables)
-    + "COMMIT"
+    + "SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence; COMMIT"
 )
 
 
@@ -77,5 +77,5 @@ async def postgres_store(module_store: PostgresStore) -> PostgresStore:
 
 
 async def empty(store: PostgresStore) -> None:
-    """Remove all rows; sequences go on."""
+    """Remove all rows; sequences begin anew."""
     await store.pool.execute(EMPTY)
