@@ -17,6 +17,7 @@ from chain.local.anvil import AnvilOptions, start_anvil
 from chain.local.local_chain import LocalChain
 from chain.local.process import ChildProcess, free_port
 from tests.chaos.options import SLOTS_IN_AN_EPOCH
+from tests.support.forked import ForkedProcess
 from tests.support.waiting import eventually, eventually_sync
 
 RESTART_TRIES = 5
@@ -159,7 +160,7 @@ class Emulator:
         self._child.stop()
 
 
-async def frozen(child: ChildProcess, limit_s: float = 30) -> None:
+async def frozen(child: ChildProcess | ForkedProcess, limit_s: float = 30) -> None:
     """Wait until a process has stopped itself."""
     await eventually(
         lambda: state_of(child.pid) == "T", limit_s=limit_s, what=f"{child.name} frozen"

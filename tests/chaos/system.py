@@ -20,7 +20,7 @@ from bridge.serve.webhooks import PATH as WEBHOOK_PATH
 from chain.deployment import Deployment
 from chain.local.accounts import dev_accounts
 from chain.local.process import ChildProcess, free_port
-from tests.chaos import world
+from tests.chaos import worker, world
 from tests.chaos.backing import Chain, Database, Emulator
 from tests.chaos.options import (
     BLOCK_S,
@@ -35,6 +35,7 @@ from tests.chaos.options import (
 from tests.emulator.servers import served
 from tests.support.faulty_rpc import FaultyRpc
 from tests.support.faulty_stripe import FaultyStripe, FaultyWebhooks
+from tests.support.forked import ForkedProcess
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,7 @@ class System:
     webhooks: FaultyWebhooks
     api_url: str
     environment: dict[str, str]
-    children: dict[str, ChildProcess] = field(default_factory=dict)
+    children: dict[str, ChildProcess | ForkedProcess] = field(default_factory=dict)
     stall: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,14 +83,14 @@ class System:
         self._kept_down.discard(name)
         self._starts[name] += 1
         environment = dict(self.environment)
+        log = self.folder / "logs" / f"{name}.{self._starts[name]}.log"
         if name == "api":
             command = [sys.executable, "-m", "bridge.cli", "api"]
-        else:
-            command = [sys.executable, "-m", "tests.chaos.worker"]
-            if point := self.stall.pop(name, None):
-                environment["CHAOS_STALL"] = point
-        log = self.folder / "logs" / f"{name}.{self._starts[name]}.log"
-        self.children[name] = ChildProcess(name, command, log_path=log, env=environment)
+            self.children[name] = ChildProcess(name, command, log_path=log, env=environment)
+            return
+        if point := self.stall.pop(name, None):
+            environment["CHAOS_STALL"] = point
+        self.children[name] = ForkedProcess(name, worker.run, environment, log)
 
     async def bring_up(self, names: list[str]) -> None:
         """Start what is not running yet, and wait until it works."""
@@ -180,7 +181,7 @@ class System:
             await self.pause(seconds)
         self.thaw(child)
 
-    def thaw(self, child: ChildProcess) -> None:
+    def thaw(self, child: ChildProcess | ForkedProcess) -> None:
         if child.alive:
             os.kill(child.pid, signal.SIGCONT)
 

@@ -1,4 +1,4 @@
-"""``python -m tests.chaos.worker``: the real worker, wired by the real bootstrap, in a hurry.
+"""The real worker in a process of its own, wired by the real bootstrap, in a hurry.
 
 Leases, pauses and time limits are short, so that what takes minutes in production takes seconds
 here. ``CHAOS_SABOTAGE`` names a guard to be switched off in this process alone, ``CHAOS_STALL`` a
@@ -101,5 +101,5 @@ async def main() -> None:
         await wake.stop()
 
 
-if __name__ == "__main__":
+def run() -> None:
     asyncio.run(main())

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ class Workers:
 
     def start(self, point: str | None = None) -> ForkedProcess:
         log = self.folder / f"worker-{len(self.children)}.log"
-        child = ForkedProcess(run, point, environment=self.environment, log_path=log)
+        child = ForkedProcess("worker", partial(run, point), self.environment, log)
         self.children.append(child)
         return child
 

@@ -15,24 +15,29 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["tests.flows.crashing_worker", "chain.signers.keystore"])
+_server.set_forkserver_preload(
+    ["tests.flows.crashing_worker", "tests.chaos.worker", "chain.signers.keystore"]
+)
 
 
 class ForkedProcess:
-    """``run(*arguments)`` in a process of its own; ends when the tests do, however they do."""
+    """``run()`` in a process of its own; ends when the tests do, however they do."""
 
     def __init__(
-        self,
-        run: Callable[..., None],
-        *arguments: object,
-        environment: Mapping[str, str],
-        log_path: Path,
+        self, name: str, run: Callable[[], None], environment: Mapping[str, str], log_path: Path
     ) -> None:
+        self.name = name
         self.log_path = log_path
-        self._process = _server.Process(
-            target=_begin, args=(run, arguments, dict(environment), log_path), daemon=True
-        )
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        log_path.touch()
+        arguments = (run, dict(environment), log_path)
+        self._process = _server.Process(target=_begin, args=arguments, daemon=True)
         self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -54,12 +59,7 @@ class ForkedProcess:
         self._process.join()
 
 
-def _begin(
-    run: Callable[..., None],
-    arguments: tuple[object, ...],
-    environment: dict[str, str],
-    log_path: Path,
-) -> None:
+def _begin(run: Callable[[], None], environment: dict[str, str], log_path: Path) -> None:
     """In the new process: its own surroundings, its own log, and no life without the tests."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -68,4 +68,5 @@ def _begin(
     with log_path.open("wb") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    run(*arguments)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    run()
