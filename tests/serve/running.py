@@ -5,9 +5,13 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 
+from bridge.cli import main
+from tests.support.forked import ForkedProcess
 from tests.support.waiting import eventually_sync
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,17 +25,29 @@ def environment(**values: str) -> dict[str, str]:
     return {**clean, "PYTHONPATH": str(ROOT), **values}
 
 
-def tidegate(*arguments: str, limit_s: float = LIMIT_S, **values: str) -> tuple[int, str, str]:
-    """Run a command to its end: status, standard output, standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge.cli", *arguments],
-        env=environment(**values),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=limit_s,
-    )
-    return done.returncode, done.stdout, done.stderr
+def tidegate(*arguments: str, **values: str) -> tuple[int | None, str, str]:
+    """Run a command to its end: status, standard output, standard error.
+
+    Forked, so that not every command imports everything anew; :class:`Serving` begins from nothing.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        run = partial(_command, arguments, out)
+        child = ForkedProcess("tidegate", run, environment(**values), err)
+        try:
+            eventually_sync(
+                lambda: not child.alive, limit_s=LIMIT_S, what=f"the end of {arguments}"
+            )
+        finally:
+            child.stop()
+        return child.returncode, out.read_text(), err.read_text()
+
+
+def _command(arguments: tuple[str, ...], out: Path) -> None:
+    with out.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+    sys.argv = ["tidegate", *arguments]
+    main()
 
 
 class Serving:

@@ -1,8 +1,8 @@
-"""Worker processes that are forked from a process which has imported everything already.
+"""Processes that are forked from one which has imported everything already.
 
-A real process that can really be killed, for a tenth of the processor time: importing what a worker
-needs takes seconds, and a test that kills workers starts many. How a worker starts from nothing is
-shown by ``tests/serve``.
+Real processes that can really be killed, for a tenth of the processor time: importing what a worker
+needs takes seconds, and a test that kills workers starts many. That all of it also starts from
+nothing is shown by ``tests/serve``.
 """
 
 import ctypes
@@ -16,7 +16,13 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
-    ["tests.flows.crashing_worker", "tests.chaos.worker", "chain.signers.keystore"]
+    [
+        "bridge.console.serve",
+        "bridge.console.treasury",
+        "chain.signers.keystore",
+        "tests.chaos.worker",
+        "tests.flows.crashing_worker",
+    ]
 )
 
 
