@@ -14,8 +14,11 @@ CODE := benchmarks bridge chain compliance_graph settlement tests scripts/verify
 
 # Anything that make should pass on: make run ARGS=--once
 ARGS ?=
-# Test processes; each has its own PostgreSQL, chain and emulator.
-JOBS ?= 2
+# Test processes; each has its own PostgreSQL, chain and emulator. One more than the two cores of a
+# small machine: tests wait for a quarter of their time.
+JOBS ?= 3
+# Many processes are started; without their bytecode each would compile the project again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run setup test check fmt bench bench-gas bench-settlement bench-screening migrate contracts contracts-test contracts-long \
 	contracts-mutate chaos chaos-sabotage slither pin clean clean-data FORCE
