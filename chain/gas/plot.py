@@ -105,7 +105,8 @@ def _words(axes: _Axes, window: BlockWindow, deadline_blocks: int) -> str:
         told.append(f'<line x1="{_LEFT}" x2="{_WIDTH - 20}" y1="{y}" y2="{y}" stroke="#ddd"/>')
     for row in np.linspace(axes.first, axes.first + axes.count - 1, 5):
         number = int(window.numbers[int(row)])
-        told.append(f'<text x="{axes.x(row) - 28}" y="{_HEIGHT - 25}">{number}</text>')
+        x = min(axes.x(row), _WIDTH - 30)  # the last number must not leave the picture
+        told.append(f'<text x="{x}" y="{_HEIGHT - 25}" text-anchor="middle">{number}</text>')
     return "\n".join(told)
 
 

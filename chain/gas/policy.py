@@ -22,6 +22,8 @@ from chain.gas.features import Array
 
 _WAIT_FOR_BLOCKS = 20
 _LOG_LIMIT = 4.0
+_NEAR_BLOCKS = 5
+_RATIO_MIN = 0.1
 
 
 STOP_NEAR_BLOCKS = 60
@@ -41,7 +43,11 @@ def stop_fee_wei(arrival_fee_wei: int, remaining_blocks: int) -> int:
 
 
 class Correction:
-    """Ridge regression with forgetting, one target per number of remaining blocks."""
+    """Ridge regression with forgetting, one target per number of remaining blocks.
+
+    What an order pays is a mean of fees, not of their logs, so near the deadline the regression is
+    about the ratio itself; farther off it is about the log, since a few spikes would drown a mean.
+    """
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -64,7 +70,7 @@ class Correction:
         hinges = np.maximum(scaled @ model.hinge_directions + model.hinge_offsets, 0) - 0.5
         inputs = np.concatenate([[1.0, prior[0] * 20], scaled, hinges])
         answer = prior.copy()
-        answer[:span] += inputs @ self._weights
+        answer[:span] = _log(_relative(prior[:span]) + inputs @ self._weights)
         if self._before is not None:
             self._learn(self._before, log_fee, answer)
         self._before = (inputs, prior, log_fee)
@@ -77,7 +83,7 @@ class Correction:
             return
         span = self._model.corrected_blocks
         worth = np.concatenate([[0.0], np.minimum(answer[: span - 1], 0.0)])
-        target = log_fee - log_fee_before + worth - prior[:span]
+        target = _relative(log_fee - log_fee_before + worth) - _relative(prior[:span])
         keep = 0.5 ** (1 / self._model.half_life_blocks)
         self._gram = self._gram * keep + np.outer(inputs, inputs)
         self._moment = self._moment * keep + np.outer(inputs, target)
@@ -85,6 +91,17 @@ class Correction:
             ridge = self._model.ridge * np.eye(len(inputs))
             weights = np.linalg.solve(self._gram + ridge, self._moment)
             self._weights = weights.astype(np.float64)
+
+
+def _relative(logs: Array) -> Array:
+    """What the correction regresses: near the deadline the ratio less one, farther off its log."""
+    return np.concatenate([np.expm1(logs[:_NEAR_BLOCKS]), logs[_NEAR_BLOCKS:]])
+
+
+def _log(relative: Array) -> Array:
+    """The inverse of :func:`_relative`."""
+    near = np.log(np.maximum(1 + relative[:_NEAR_BLOCKS], _RATIO_MIN))
+    return np.concatenate([near, relative[_NEAR_BLOCKS:]])
 
 
 def blend(model: Model, corrected: Array, threshold: Array) -> Array:

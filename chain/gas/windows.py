@@ -48,7 +48,7 @@ def read(path: Path) -> BlockWindow:
     """A ``.csv`` or ``.csv.gz`` of blocks. Raises :class:`MalformedFile`."""
     try:
         raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise MalformedFile(f"{path}: cannot be read: {error}") from error
     reader = csv.DictReader(io.StringIO(text))
@@ -62,7 +62,7 @@ def read(path: Path) -> BlockWindow:
         if step <= 0:
             raise MalformedFile(f"{path}: line {line}: block numbers do not rise")
     time = next((name for name in _TIME_COLUMNS if name in header), None)
-    gas = {"gas_used", "gas_limit"} <= set(header)
+    gas = all(row.get("gas_used") and row.get("gas_limit") for row in rows)
     used = np.array(_integers(path, rows, "gas_used"), np.int64) if gas else None
     limit = np.array(_integers(path, rows, "gas_limit"), np.int64) if gas else None
     fees = _fees(path, header, rows, used, limit)
@@ -84,7 +84,9 @@ def _fees(
                 raise MalformedFile(f"{path}: line {line + 2}: {name} is not a positive number")
             return fees
     if used is None or limit is None:
-        raise MalformedFile(f"{path}: has no column of base fees, nor gas used and gas limit")
+        raise MalformedFile(
+            f"{path}: has no column of base fees, nor gas used and limit in every row"
+        )
     return _path_of_fees(path, used, limit)
 
 
@@ -110,8 +112,8 @@ def _integers(path: Path, rows: Sequence[dict[str, str]], name: str) -> list[int
     values: list[int] = []
     for line, row in enumerate(rows, start=2):
         try:
-            value = int(row[name])
-        except (TypeError, ValueError) as error:
+            value = int(row[name].removesuffix(".0"))  # a column that once had gaps
+        except (AttributeError, ValueError) as error:
             raise MalformedFile(f"{path}: line {line}: {name} is not an integer") from error
         if not 0 <= value < 1 << 62:
             raise MalformedFile(f"{path}: line {line}: {name} is out of range")

@@ -23,6 +23,7 @@ from chain.gas import backtest, windows
         ("number,base_fee_wei\n1,5\n2,-3\n", "line 3: base_fee_wei is not a positive number"),
         ("number,base_fee_wei\n2,5\n2,5\n", "line 3: block numbers do not rise"),
         ("number,gas_used,gas_limit\n1,9,8\n", "line 2: no chain holds"),
+        ("number,gas_used,gas_limit\n1,4,8\n2,,\n", "nor gas used and limit in every row"),
     ],
 )
 def test_malformed_files_are_refused(tmp_path: Path, content: str, message: str):
@@ -48,6 +49,15 @@ def test_a_file_too_short_for_its_deadline_says_so(tmp_path: Path, capsys):
     file.write_text("number,base_fee_wei\n" + rows)
     assert backtest.main([str(file), "--deadline-blocks", "300", "--json"]) == 2
     assert "too few" in capsys.readouterr().err
+
+
+def test_gas_that_is_missing_somewhere_is_not_needed_beside_fees(tmp_path: Path):
+    """Exports leave cells empty, and begin with a byte order mark; neither hides the fees."""
+    file = tmp_path / "blocks.csv"
+    file.write_text("\ufeffnumber,base_fee_wei,gas_used,gas_limit\n1,5,4,8\n2.0,6,,\n", "utf-8")
+    window = windows.read(file)
+    assert window.fees.tolist() == [5, 6]
+    assert window.gas_used is None
 
 
 def test_gwei_columns_are_read_as_wei(tmp_path: Path):
