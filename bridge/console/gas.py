@@ -123,8 +123,14 @@ def _report(report: FeeReport, scale: int, code: str) -> str:
     return "\n".join(lines)
 
 
+_ANY_WEI = 10**15
+"""Where the bound of the fee's own rule says nothing any more: a million gwei."""
+
+
 def _gwei(wei: object) -> str:
     """Whole gwei and six digits, without a float in between."""
     if not isinstance(wei, int):
         return "-"
+    if wei >= _ANY_WEI:
+        return "any"
     return f"{wei // 10**9}.{wei % 10**9 // 1000:06d}"

@@ -47,7 +47,8 @@ _ORIGINS = ("http://127.0.0.1:8000", "http://localhost:8000", "http://localhost:
 
 @dataclass
 class Report:
-    """What a person should know of the set-up. ``refunding``: orders that a lost chain held."""
+    """What a person should know of the set-up. ``refunding``: orders that a lost chain held;
+    ``stocked``: what the vault was given; ``fuelled``: what lanes were given to pay gas with."""
 
     deployment: Deployment
     is_first: bool = False
@@ -55,6 +56,7 @@ class Report:
     stopped: str | None = None
     refunding: list[Order] = field(default_factory=list)
     stocked: list[Money] = field(default_factory=list)
+    fuelled: list[Money] = field(default_factory=list)
     adopted: list[Money] = field(default_factory=list)
     earlier: Recheck = field(default_factory=Recheck)
 
@@ -171,7 +173,7 @@ async def _stock(ports: Ports, desk: FundingDesk, treasury: Treasury, report: Re
     for lane in deployment.lanes:
         if await chain.balance(chain.native, lane) < LANE_LOW_WEI:
             to_lane = (PLATFORM, Account.HOT_WALLET, lane)
-            report.stocked.append(await _coins(chain, desk, treasury, LANE_STOCK_WEI, *to_lane))
+            report.fuelled.append(await _coins(chain, desk, treasury, LANE_STOCK_WEI, *to_lane))
 
 
 async def _coins(

@@ -31,9 +31,10 @@ def world(say: Terminal, report: Report, elapsed_s: float) -> None:
             f"network local is stopped: {report.stopped}; nothing is sent until somebody looks. "
             'Start over with make run ARGS="--new-chain"'
         )
-    stock = " and ".join(money(amount) for amount in report.stocked)
+    given = [f"stocked with {' and '.join(map(money, report.stocked))}"] if report.stocked else []
+    given += [f"{money(amount)} for gas on its lane" for amount in report.fuelled]
     vault = f"vault {report.deployment.vault}"
-    say.step(f"{vault}, stocked with {stock}" if stock else vault, elapsed_s)
+    say.step(", ".join([vault, *given]), elapsed_s)
     for amount in report.adopted:
         say.note(f"the chain held {money(amount)} that the ledger did not know; booked now")
     _earlier(say, report.earlier)

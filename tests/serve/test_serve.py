@@ -114,7 +114,7 @@ def test_a_lost_chain_is_told_and_replaced(tmp_path: Path) -> None:
     assert "the chain is not the one that was paid on" in second
     assert "started over on a new chain instance; 1 order in flight will be refunded" in second
     assert "1 earlier order completed on a chain instance that is gone" in second
-    assert "stocked with 1,000,000.00 DUSD and 100.00 ETH and 10.00 ETH" in second
+    assert "stocked with 1,000,000.00 DUSD and 100.00 ETH, 10.00 ETH for gas on its lane" in second
     assert "chain 999,904.05 = ledger 999,904.05 local:DUSD" in second
     assert asyncio.run(statuses(tmp_path)) == ["completed", "refunded", "completed"]
 
