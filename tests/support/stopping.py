@@ -3,8 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from copy import copy
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from bridge.storage.memory import MemoryStore
@@ -61,20 +60,21 @@ class Doomed:
     async def watch(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         if self.dead:
             raise Stopped(name)
-        before = self._rows() if name in self.effects else None
+        effect, outside = name in self.effects, not name.startswith("store.")
+        before = {k: rows.copy() for k, rows in self._rows().items()} if effect else {}
         answer = await call()
-        if before is not None and (not name.startswith("store.") or self._rows() != before):
+        if effect and (outside or self._rows() != before):
             self.trace.append(name)
             if len(self.trace) - 1 == self.last:
                 self.dead = True
                 raise Stopped(name)
         return answer
 
-    def _rows(self) -> Any:
+    def _rows(self) -> dict[str, Any]:
+        """The tables themselves, by name."""
         tables = self.store.tables
-        rows = {item.name: copy(getattr(tables, item.name)) for item in fields(tables)}
-        rows["lane_workers"] = set(tables.lane_workers)  # not when each was seen
-        return rows, self.store.batch_ids
+        seen = set(tables.lane_workers)  # not when each was
+        return {**vars(tables), "lane_workers": seen, "batch_ids": [self.store.batch_ids]}
 
 
 class Frozen:
