@@ -1,4 +1,4 @@
-"""An officer's case: one order in review, and who may say what about it.
+"""An officer's case: one order in review, or held for a list, and who may say what about it.
 
 Pure rules: they take the case, the officer and the clock, and return the case as it then is. The
 order moves only through :mod:`settlement.transitions`, in the same transaction.
@@ -10,9 +10,10 @@ from enum import StrEnum
 
 from settlement.errors import CaseClaimed, CaseDecided, SecondOfficerNeeded
 from settlement.ids import OrderId, TenantId
+from settlement.ledger import journal
 from settlement.money import Money
-from settlement.order import Order, Status
-from settlement.transitions import Change, move, void
+from settlement.order import HoldReason, Order, Status
+from settlement.transitions import Change, lift_hold, move, void
 
 CaseId = str
 OfficerId = str
@@ -116,10 +117,18 @@ def reject(case: Case, officer: OfficerId, reason: str, now: datetime) -> Case:
 def order_change(case: Case, order: Order, now: datetime) -> Change | None:
     """What the decision does to the order; ``None`` while there is none yet.
 
-    Raises :class:`~settlement.errors.CaseDecided` when the order has left the review.
+    A paid order that was held goes on (lists are read again before it is planned), or is refunded.
+    Raises :class:`~settlement.errors.CaseDecided` when the order has left the review or the hold.
     """
     if case.status in STANDING:
         return None
+    if order.hold_reason is HoldReason.SANCTIONS and order.batch_id is None:
+        if case.status is CaseStatus.APPROVED:
+            return lift_hold(order, now)
+        books, patch = (journal.unreserved(order),), {"reason": REJECTED}
+        return move(
+            order, Status.REFUND_PENDING, now, patch=patch, bookings=books, under_lease=False
+        )
     if order.status is not Status.IN_REVIEW:
         raise CaseDecided(f"the order is {order.status}: there is nothing left to decide")
     if case.status is CaseStatus.APPROVED:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from settlement.errors import InvariantBroken
-from settlement.events import Event
+from settlement.events import RELEASED, Event
 from settlement.ledger.entry import Booking
 from settlement.order import HoldReason, Order, Status
 
@@ -114,6 +114,12 @@ def stay(
         patch={"attempts": order.attempts + 1, **(patch or {})},
         events=events,
     )
+
+
+def lift_hold(order: Order, now: datetime) -> Change:
+    """Take a person's hold off: due at once where it stands, whoever looked at it meanwhile."""
+    patch = {"hold_reason": HoldReason.NONE, "attempts": 0}
+    return Change(order, order.status, None, now, patch, events=(Event(RELEASED),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Cases: orders in review, the riskiest first, and what officers decide about them."""
+"""Cases: orders in review or held, the riskiest first, and what officers decide about them."""
 
 from typing import Annotated, Any
 
@@ -40,6 +40,7 @@ from bridge.storage.pages import Page
 from bridge.storage.queries import Queries
 from settlement.case import CaseStatus
 from settlement.errors import NotFound
+from settlement.order import Status
 from settlement.schedule import Policy as SchedulePolicy
 from settlement.schedule import review_deadline
 
@@ -178,7 +179,8 @@ async def _whole(services: Services, queries: Queries, caller: Caller, case_id: 
         raise NotFound("no such case")
     view = case_view(case, _policy(services).alone_up_to)
     order = await queries.order(caller.tenant_id, case.order_id)
-    view.decide_before = None if order is None else review_deadline(order, SchedulePolicy())
+    reviewed = order is not None and order.status is Status.IN_REVIEW
+    view.decide_before = review_deadline(order, SchedulePolicy()) if order and reviewed else None
     view.screening = None
     if case.screening_id is not None:
         found = await queries.screening(caller.tenant_id, case.screening_id)

@@ -151,7 +151,7 @@ async def save_case_on(connection: Any, before: OpenCase, after: Case, now: date
         digest,
     )
     if change is not None and await apply_on(connection, [change], now):
-        raise CaseDecided("the order has left the review")
+        raise CaseDecided("the order has left the review or the hold")
     return digest
 
 

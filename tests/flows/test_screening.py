@@ -21,14 +21,15 @@ from compliance_graph.policy import load_policy
 from compliance_graph.screener import ListScreener
 from compliance_graph.screening import GraphScreener
 from compliance_graph.store import GraphStore
-from settlement.order import Status
+from settlement.order import HoldReason, Status
 from settlement.ports.lists import Action, Entry, Listing, Publication
 from settlement.ports.notification import NullLog
-from settlement.stages import charge, release, screen
+from settlement.stages import capture, charge, release, screen
 from tests.chain.world import World, fresh_address
 from tests.flows.bridge import DOUBTFUL, SANCTIONED, Bridge, open_bridge
 from tests.flows.conftest import needs_anvil, undone
 from tests.flows.test_refusals import nothing_happened
+from tests.support.waiting import eventually
 
 pytestmark = needs_anvil
 WHY = {"reason": "the customer showed whose wallet it is"}
@@ -65,7 +66,7 @@ class Officer:
         return await self._bridge.post(f"/v1/{path}", body, **headers)
 
     async def case_of(self, order_id: str) -> dict[str, Any]:
-        [case] = (await self.get(f"cases?order={order_id}"))["data"]
+        [case] = (await self.get(f"cases?order={order_id}"))["data"][:1]
         return await self.get(f"cases/{case['id']}")
 
     async def decide(self, order_id: str, verb: str) -> httpx.Response:
@@ -165,6 +166,45 @@ async def test_a_list_that_names_the_wallet_after_the_approval_is_honoured(
         order = await bridge.reach(order_id, Status.REJECTED)
         assert order.reason == "list_veto"
         await nothing_happened(bridge, order_id)
+
+
+async def test_a_paid_order_that_a_list_holds_is_refunded_or_goes_on_after_a_delisting(
+    bridge: Bridge, officer: Officer
+) -> None:
+    """While it is listed no approval pays it; above the limit two officers take the hold off."""
+    other = await Officer(bridge).arrive()
+    wallets = [fresh_address(), fresh_address()]
+    stages, orders, entries = (charge.tick, screen.tick, capture.tick), [], []
+    for wallet in wallets:
+        orders.append(await paid(bridge, wallet, "1500.00"))
+        await bridge.tick_until(orders[-1], Status.CAPTURED, *stages)
+        entry = {"address": wallet, "asset": "ETH", "reason": "a complaint came in"}
+        entries.append((await officer.post("lists/own_block/entries", entry)).json()["id"])
+
+    async def held(order_id: str) -> bool:
+        await bridge.step()
+        return (await bridge.order(order_id)).hold_reason is HoldReason.SANCTIONS
+
+    async def lifted_by_both(order_id: str) -> None:
+        assert (await officer.decide(order_id, "approve")).json()["status"] == "second"
+        assert (await officer.decide(order_id, "approve")).status_code == 409
+        assert (await other.decide(order_id, "approve")).json()["status"] == "approved"
+
+    for order_id in orders:
+        await eventually(lambda order_id=order_id: held(order_id))
+    case = await officer.case_of(orders[0])
+    assert (case["status"], case["decide_before"]) == ("open", None)
+    await lifted_by_both(orders[0])
+    await eventually(lambda: held(orders[0]))  # it is still listed
+    assert (await bridge.order(orders[0])).batch_id is None
+    assert (await officer.decide(orders[1], "reject")).json()["status"] == "rejected"
+    assert (await bridge.reach(orders[1], Status.REFUNDED)).reason == "review_rejected"
+    why = {"reason": "it was another wallet"}
+    path = f"lists/own_block/entries/{entries[0]}/remove"
+    assert (await officer.post(path, why)).status_code in (200, 201)
+    await lifted_by_both(orders[0])
+    await bridge.reach(orders[0], Status.COMPLETED)
+    await bridge.check_books()
 
 
 async def test_above_the_limit_the_order_waits_for_a_second_officer(

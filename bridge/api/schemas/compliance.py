@@ -108,7 +108,8 @@ class AuditView(Struct, kw_only=True):
 
 
 class CaseView(Struct, kw_only=True):
-    """One order in review. ``rank`` orders the queue: ``risk_ppm`` times the amount.
+    """One order in review, or paid and held for a list (then there is no ``decide_before``).
+    ``rank`` orders the queue: ``risk_ppm`` times the amount.
 
     ``needs_second``: two officers have to approve. ``decide_before`` is when the authorisation is
     given back if nobody has decided. The rest is there for a single case: the screening with its

@@ -33,7 +33,13 @@ class Case(SQLModel, table=True):
         CheckConstraint(
             "(status IN ('approved', 'rejected')) = (decided_by IS NOT NULL)", name="cases_decided"
         ),
-        Index("cases_one_per_order", "order_id", unique=True),
+        Index(
+            "cases_one_at_a_time",
+            "order_id",
+            unique=True,
+            postgresql_where=text("status IN ('open', 'second')"),
+        ),
+        Index("cases_of_order", "order_id"),
         Index(
             "cases_queue",
             "tenant_id",
