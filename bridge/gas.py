@@ -84,7 +84,7 @@ class Training:
         command = [sys.executable, "-m", "bridge.cli", "gas", "train"]
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *command, env=env, preexec_fn=_gently
+                *command, env=env, preexec_fn=gently
             )
         except OSError as error:
             log.warning("gas_training_not_begun", error=str(error))
@@ -92,7 +92,7 @@ class Training:
             log.info("gas_training_begun", pid=self._process.pid)
 
 
-def _gently() -> None:
+def gently() -> None:
     """In the child: the least priority, and no life beyond its parent's."""
     end_with_parent()
     os.nice(19)

@@ -29,6 +29,7 @@ from bridge.bootstrap import (
 )
 from bridge.gas import gas_jobs
 from bridge.graph import graph_jobs
+from bridge.list_refresh import list_jobs
 from bridge.settings import Settings, SettingsError
 from bridge.worker import Worker
 from chain.deployment import load_deployments
@@ -77,7 +78,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
                 wake,
                 tick_ms=settings.tick_ms,
                 sweep_s=settings.sweep_s,
-                jobs=[*gas_jobs(ports.gas, settings), *follows],
+                jobs=[*gas_jobs(ports.gas, settings), *list_jobs(settings), *follows],
             )
             with _shown(settings, ports):
                 await worker.start()

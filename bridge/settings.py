@@ -230,9 +230,17 @@ class Settings:
         "TIDEGATE_LIST_URLS",
         parse_pairs,
         "",
-        "Where `tidegate lists refresh NAME` reads a list, `NAME=URL`, comma-separated; the "
-        "Treasury's is given in `docs/screening.md`.",
+        "Where `tidegate lists refresh NAME` and the workers read a list, `NAME=URL`, "
+        "comma-separated; the Treasury's is given in `docs/screening.md`.",
         "list",
+    )
+    list_refresh_h: int = _var(
+        "TIDEGATE_LIST_REFRESH_H",
+        parse_integer(0, 168),
+        "6",
+        "How old a list with a URL gets before a worker fetches it again, in hours; 0: only "
+        "`tidegate lists refresh` does.",
+        "integer",
     )
 
     graph: bool = _var(

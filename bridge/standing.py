@@ -62,6 +62,18 @@ class StandingGauges:
             "order_waiting_oldest_seconds", "Since the oldest was authorised.", "network"
         )
         self._fees = FeeGauges(gauge)
+        self._list_age = gauge(
+            "list_age_seconds", "Since it was last looked at whole, by list.", "list"
+        )
+        self._version_age = gauge(
+            "list_version_age_seconds", "Since its newest version was taken over.", "list"
+        )
+        self._cases = Gauge("tidegate_cases_waiting", "Not decided.", registry=registry)
+        self._case_age = Gauge(
+            "tidegate_case_waiting_oldest_seconds",
+            "Since the oldest of them was opened.",
+            registry=registry,
+        )
         self._dead = Gauge(
             "tidegate_inbox_dead_letters", "Provider events given up.", registry=registry
         )
@@ -92,7 +104,7 @@ class StandingGauges:
         """Old values would lie: what is unknown is absent, or no number."""
         for gauge in self._labelled:
             gauge.clear()
-        for plain in (self._dead, self._inbox_age):
+        for plain in (self._dead, self._inbox_age, self._cases, self._case_age):
             plain.set(math.nan)
 
     def _show(self, standing: Standing, now: datetime) -> None:
@@ -113,6 +125,11 @@ class StandingGauges:
             self._lane_paused.labels(*where).set(lane.paused_at is not None)
             self._lane_open.labels(*where).set(record.open_batches)
         self._fees.show(standing.fees, now)
+        for one in standing.lists:
+            self._list_age.labels(one.name).set(_age_s(one.looked_at, now))
+            self._version_age.labels(one.name).set(_age_s(one.version_at, now))
+        self._cases.set(standing.cases)
+        self._case_age.set(_age_s(standing.oldest_case_at, now))
         self._dead.set(standing.dead_letters)
         self._inbox_age.set(_age_s(standing.oldest_event_at, now))
 

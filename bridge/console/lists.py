@@ -1,6 +1,7 @@
 """``tidegate lists``: address lists in versions, from a publisher's own files."""
 
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -43,11 +44,18 @@ async def import_list(name: str, file: Path, accept_shrinking: bool) -> None:
 @lists.command("refresh")
 @click.argument("name")
 @_accept
+@click.option("--older-than-h", type=int, help="Only if nobody looked for so many hours.")
 @runs
-async def refresh(name: str, accept_shrinking: bool) -> None:
+async def refresh(name: str, accept_shrinking: bool, older_than_h: int | None) -> None:
     """Fetch the list NAME from its URL in TIDEGATE_LIST_URLS and import it."""
     async with open_desk() as desk:
         url = desk.settings.list_urls.get(name)
+        states = [s for s in await desk.queries.list_states(None) if s.name == name]
+        looked = [s.refreshed_at for s in states if s.tenant_id == EVERYBODY and s.refreshed_at]
+        hours = timedelta(hours=older_than_h or 0)
+        if older_than_h is not None and any(at > desk.clock.now() - hours for at in looked):
+            click.echo(f"{name} was looked at within {older_than_h} hours")
+            return
     if url is None:
         raise SettingsError(f"TIDEGATE_LIST_URLS: names no URL of {name}")
     with tempfile.TemporaryDirectory() as folder:

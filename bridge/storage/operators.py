@@ -11,6 +11,7 @@ from bridge.storage.listing import listed
 from bridge.storage.pages import Listing, Page
 from bridge.storage.records import (
     LaneRecord,
+    ListAge,
     NetworkRecord,
     OpenBatches,
     Settlement,
@@ -93,6 +94,14 @@ _WORKERS = """
                     WHERE w.network = n.name AND w.seen_at > $1) AS workers
     FROM networks n ORDER BY n.name
 """
+_LIST_AGES = """
+    SELECT l.name, l.refreshed_at, v.at FROM address_lists l
+    JOIN list_versions v ON (v.tenant_id, v.list, v.version) = (l.tenant_id, l.name, l.version)
+    WHERE l.tenant_id = '' ORDER BY l.name
+"""
+_CASES = """
+    SELECT count(*) AS cases, min(opened_at) AS oldest FROM cases WHERE status IN ('open', 'second')
+"""
 _SEEN_WITHIN = timedelta(minutes=1)
 _FEES_SHOWN = timedelta(days=1)
 
@@ -150,6 +159,8 @@ class OperatorQueries(FeeQueries):
         """Everything that a monitor watches, over all tenants."""
         inbox = await self.pool.fetchrow(_INBOX)
         workers = await self.pool.fetch(_WORKERS, now - _SEEN_WITHIN)
+        ages = await self.pool.fetch(_LIST_AGES)
+        cases = await self.pool.fetchrow(_CASES)
         return Standing(
             networks=tuple(network_from(row) for row in await self.pool.fetch(_NETWORKS, None)),
             lanes=tuple(_lane_from(row) for row in await self.pool.fetch(_LANES, None)),
@@ -162,6 +173,9 @@ class OperatorQueries(FeeQueries):
                 one.network: (one, await self.fee_report(one.network, now - _FEES_SHOWN))
                 for one in await self.outlooks()
             },
+            lists=tuple(ListAge(row["name"], row["refreshed_at"], row["at"]) for row in ages),
+            cases=cases["cases"],
+            oldest_case_at=cases["oldest"],
         )
 
 

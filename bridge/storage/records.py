@@ -172,6 +172,15 @@ class OpenBatches:
 
 
 @dataclass(frozen=True, slots=True)
+class ListAge:
+    """When everybody's list was last looked at, and when its newest version was taken over."""
+
+    name: str
+    looked_at: datetime
+    version_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Where everything stands now, for a monitor. ``workers`` counts those seen lately."""
 
@@ -183,6 +192,9 @@ class Standing:
     dead_letters: int
     oldest_event_at: datetime | None
     fees: Mapping[str, tuple[Outlook, FeeReport]] = field(default_factory=dict)
+    lists: tuple[ListAge, ...] = ()
+    cases: int = 0
+    oldest_case_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

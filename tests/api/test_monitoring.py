@@ -1,5 +1,6 @@
 """What a monitor sees: that the database is away, then every number that an alert stands on."""
 
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,12 +13,13 @@ from bridge.metrics import Metrics
 from bridge.storage.records import Standing
 from chain.endpoints import EndpointHealth
 from chain.local.process import free_port
-from settlement.order import HoldReason
+from settlement.order import HoldReason, Status
 from settlement.ports.chain import Head
-from settlement.transitions import stay
+from settlement.ports.lists import Action, Entry, Listing, Publication
+from settlement.transitions import move, stay
 from tests.api.test_operations import LANE, Office, office
 from tests.api.world import Api
-from tests.support.builders import NOW, provider_event
+from tests.support.builders import NOW, Scene, provider_event
 
 __all__ = ["office"]
 
@@ -57,6 +59,32 @@ async def test_a_database_that_is_away_is_said_and_old_values_are_not(office: Of
     assert value(text, "network_stopped", **LOCAL) is None
     assert value(text, "inbox_dead_letters") != value(text, "inbox_dead_letters"), "no number"
     assert "tidegate_orders_accepted_total" in text
+
+
+async def test_the_age_of_lists_and_of_cases_is_seen(office: Office) -> None:
+    """A list that nobody refreshes, and a case that nobody decides, look like nothing at all."""
+    api, name = office.api, f"list_{uuid.uuid4().hex[:8]}"
+    named = Entry("0x" + "5" * 40, "ETH", Listing(name, Action.BLOCK))
+    queries, now = api.services.queries, api.clock.now()
+    for ago in (timedelta(days=9), timedelta(days=2)):  # the second look finds nothing new
+        await queries.take_over(name, Publication("csv", "digest", (named,)), "console", now - ago)
+    text = await shown(metrics := Metrics(), api)
+    day_s = 86_400
+    assert value(text, "list_version_age_seconds", list=name) == pytest.approx(9 * day_s, abs=60)
+    assert value(text, "list_age_seconds", list=name) == pytest.approx(2 * day_s, abs=60)
+    before = value(text, "cases_waiting")
+    assert before is not None
+    order = await Scene(api.store).order()
+    for status in (Status.AUTHORIZED, Status.IN_REVIEW):
+        await api.store.apply_many([move(order, status, NOW, under_lease=False)])
+        order = await api.store.get(order.id)
+    api.clock.ahead += timedelta(hours=5)
+    metrics.standing._read_at = 0
+    text = await shown(metrics, api)
+    assert value(text, "cases_waiting") == before + 1
+    oldest = value(text, "case_waiting_oldest_seconds")
+    assert oldest is not None
+    assert oldest >= 5 * 3600 - 60
 
 
 async def test_many_monitors_cost_the_database_one_look(office: Office) -> None:

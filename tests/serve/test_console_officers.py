@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from bridge.list_refresh import list_jobs
+from bridge.settings import load
 from bridge.storage.store import PostgresStore
 from compliance_graph.screener import ListScreener
 from settlement.order import HoldReason, Order, Status
@@ -101,3 +103,18 @@ def test_a_list_is_refreshed_from_its_publisher_or_left_as_it_is(
     shown = say("lists", "show", "treasury")[1]
     assert "0x098b716b8aaf21512996dc57eb0615e2383e2f96" in shown
     assert say("lists", "import", "own_block", str(file))[0] == 1
+
+
+def test_workers_refresh_a_list_by_themselves(
+    say: Say, publisher: str, database_dsn: str, tmp_path: Path
+) -> None:
+    """What is refused is tried again at the next beat, what was taken over not before its time."""
+    file, url = tmp_path / "ofac.csv", f"worker={publisher}/ofac.csv"
+    environment = {"DATABASE_URL": database_dsn, "TIDEGATE_LIST_URLS": url}
+    assert list_jobs(load(environment | {"TIDEGATE_LIST_REFRESH_H": "0"})) == []
+    [(beat, _)] = list_jobs(load(environment))
+    for content, versions in ((HEAD, 0), (FIRST, 1), (FIRST.replace("8b", "8c"), 1)):
+        file.write_text(content)
+        asyncio.run(beat())
+        status, said = say("lists", "show", "worker")
+        assert (status == 0, said.count("console")) == (versions > 0, versions), said
