@@ -164,16 +164,14 @@ class Settings:
         "TIDEGATE_GAS_RETRAIN_H",
         parse_integer(0, 8_760),
         "168",
-        "How often a worker trains the gas policy anew on the stored history, in hours; 0: never. "
-        "Where LightGBM (extra `gas`) is not installed, never.",
+        "Hours after which workers train the gas policy anew; 0 or no LightGBM: never.",
         "integer",
     )
     worker_metrics_port: int = _var(
         "TIDEGATE_WORKER_METRICS_PORT",
         parse_integer(0, 65_535),
         "0",
-        "Port on `TIDEGATE_HOST` where a worker shows how its RPC endpoints behave, for "
-        "Prometheus; 0: none.",
+        "Port on `TIDEGATE_HOST` where Prometheus sees a worker's RPC endpoints; 0: none.",
         "integer",
     )
     fee_caps_wei: Mapping[str, int] = _var(
@@ -190,8 +188,7 @@ class Settings:
         parse_optional,
         "",
         "File that lists vault, tokens, lanes, `rpc_urls`, optionally the `escrow` contract and "
-        "`quorum` (how many of the "
-        "nodes must agree; else the majority) per network; empty: "
+        "`quorum` (how many of the nodes must agree; else the majority) per network; empty: "
         "`deployments.json` in the state folder.",
         "path",
     )
@@ -199,8 +196,7 @@ class Settings:
         "TIDEGATE_KEYSTORE_DIR",
         parse_optional,
         "",
-        "Folder of the lanes' encrypted keys, one `ADDRESS.json` each; empty: `keystore` in the "
-        "state folder.",
+        "Folder of encrypted lane keys, one `ADDRESS.json` each; empty: in the state folder.",
         "path",
     )
     keystore_password_file: str | None = _var(
@@ -230,16 +226,14 @@ class Settings:
         "TIDEGATE_LIST_URLS",
         parse_pairs,
         "",
-        "Where `tidegate lists refresh NAME` and the workers read a list, `NAME=URL`, "
-        "comma-separated; the Treasury's is given in `docs/screening.md`.",
+        "Where lists are fetched, `NAME=URL`, comma-separated (see `docs/screening.md`).",
         "list",
     )
     list_refresh_h: int = _var(
         "TIDEGATE_LIST_REFRESH_H",
         parse_integer(0, 168),
         "6",
-        "How old a list with a URL gets before a worker fetches it again, in hours; 0: only "
-        "`tidegate lists refresh` does.",
+        "Hours after which workers fetch a list that has a URL again; 0: they never do.",
         "integer",
     )
 
@@ -247,8 +241,7 @@ class Settings:
         "TIDEGATE_GRAPH",
         parse_flag,
         "false",
-        "Whether wallets are screened by a transfer graph besides the lists, and workers follow "
-        "the chains for it: true or false.",
+        "Whether a transfer graph that workers follow screens besides the lists: true or false.",
         "flag",
     )
     graph_labels: tuple[str, ...] = _var(
