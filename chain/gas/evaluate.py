@@ -63,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: leaving one file out needs two", file=sys.stderr)
         return 2
     for at, window in enumerate(windows):
-        made = train.content(windows[:at] + windows[at + 1 :], {})
+        try:
+            made = train.content(windows[:at] + windows[at + 1 :], {})
+        except MalformedFile as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
         if options.keep is not None:
             options.keep.mkdir(parents=True, exist_ok=True)
             text = json.dumps(made, separators=(",", ":")) + "\n"

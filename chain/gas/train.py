@@ -194,7 +194,13 @@ def hinges() -> dict[str, list[Any]]:
 
 
 def content(windows: Sequence[BlockWindow], hashes: dict[str, str]) -> dict[str, Any]:
-    """The artifact: what was learned, from which files, and the few numbers set by hand."""
+    """The artifact: what was learned, from which files, and the few numbers set by hand.
+
+    Raises :class:`MalformedFile` where no window is longer than the longest horizon.
+    """
+    if max(len(window) for window in windows) <= _SKIP + HORIZONS[-1]:
+        names = ", ".join(window.name for window in windows)
+        raise MalformedFile(f"{names}: learning needs more than {_SKIP + HORIZONS[-1]} blocks")
     matrices = np.vstack(
         [features.matrix(w.fees, w.times)[min(300, len(w) // 4) :] for w in windows]
     )
@@ -228,11 +234,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         windows = [read(path) for path in options.files]
+        hashes = {path.name: sha256(path.read_bytes()).hexdigest() for path in options.files}
+        made = content(windows, hashes)
     except MalformedFile as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    hashes = {path.name: sha256(path.read_bytes()).hexdigest() for path in options.files}
-    made = content(windows, hashes)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(made, separators=(",", ":")) + "\n")
     print(f"{options.out}: {options.out.stat().st_size} bytes, sha256 {made['sha256']}")
