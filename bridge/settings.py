@@ -196,7 +196,7 @@ class Settings:
         "TIDEGATE_KEYSTORE_DIR",
         parse_optional,
         "",
-        "Folder of encrypted lane keys, one `ADDRESS.json` each; empty: in the state folder.",
+        "Lanes' encrypted keys, one `ADDRESS.json` each; empty: `keystore` in the state folder.",
         "path",
     )
     keystore_password_file: str | None = _var(
