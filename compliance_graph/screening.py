@@ -40,7 +40,7 @@ from settlement.errors import ScreeningUnavailable
 from settlement.ids import TenantId
 from settlement.ports.clock import Clock
 from settlement.ports.notification import Log
-from settlement.ports.screening import Outcome, Subject, UnscoredHistory, Verdict
+from settlement.ports.screening import Outcome, Scope, Subject, UnscoredHistory, Verdict
 
 REFRESH_S = 2.0
 
@@ -136,11 +136,21 @@ class GraphScreener:
         )
         if listed.outcome is Outcome.BLOCK:
             return Judged(assess(facts, self._policy), facts)
+        if subject.scope is Scope.LISTS:
+            return Judged(listed, facts)
         facts, node, picture = await self._looked_at(subject, facts)
-        if self._history is not None and decided_by_silence(facts, self._policy):
-            since = self._clock.now() - timedelta(days=self._policy.window_days)
-            facts = replace(facts, unscored=await self._history.unscored(subject, since))
+        facts = await self._with_unscored(subject, facts)
         return Judged(assess(facts, self._policy), facts, node, picture.judge, picture.held.book)
+
+    async def _with_unscored(self, subject: Subject, facts: Facts) -> Facts:
+        """The facts with what was cleared unscored before, where that decides."""
+        history = self._history
+        if history is None or subject.scope is not Scope.ALL:
+            return facts
+        if not decided_by_silence(facts, self._policy):
+            return facts
+        since = self._clock.now() - timedelta(days=self._policy.window_days)
+        return replace(facts, unscored=await history.unscored(subject, since))
 
     def explained(self, judged: Judged) -> Verdict:
         """The same verdict; for an officer, who has more time than a customer, with the reasons of

@@ -9,7 +9,14 @@ from dataclasses import replace
 
 from settlement.ids import OrderId, TenantId
 from settlement.order import Order
-from settlement.ports.screening import Outcome, Reason, ScreeningPort, Subject, Verdict
+from settlement.ports.screening import (
+    Outcome,
+    Reason,
+    Scope,
+    ScreeningPort,
+    Subject,
+    Verdict,
+)
 
 BY_ADDRESS = "by_address"
 """Under this member are coverage and evidence of an order that may pay several addresses."""
@@ -18,13 +25,16 @@ _SEVERITY = (Outcome.BLOCK, Outcome.REVIEW, Outcome.CLEAR)
 
 
 async def judge_each(
-    screening: ScreeningPort, order: Order, addresses: Collection[str]
+    screening: ScreeningPort,
+    order: Order,
+    addresses: Collection[str],
+    scope: Scope = Scope.ALL,
 ) -> dict[str, Verdict]:
     """A verdict per address, as if the order were for it alone.
 
     Raises :class:`~settlement.errors.ScreeningUnavailable`: then none is judged.
     """
-    subject = Subject.of(order)
+    subject = replace(Subject.of(order), scope=scope)
     return {
         address: await screening.screen(replace(subject, wallet=address))
         for address in sorted(addresses)
@@ -32,10 +42,13 @@ async def judge_each(
 
 
 async def judge(screening: ScreeningPort, order: Order) -> Verdict:
-    """The verdict on the order: the worst of all its addresses."""
+    """The verdict on the order: the worst of all its addresses. An escrow's purse is our own: only
+    lists could say anything about it."""
     if not order.parties:
         return await screening.screen(Subject.of(order))
-    return worst(order.wallet, await judge_each(screening, order, order.screened))
+    verdicts = await judge_each(screening, order, order.parties)
+    verdicts |= await judge_each(screening, order, [order.wallet], Scope.LISTS)
+    return worst(order.wallet, verdicts)
 
 
 def worst(wallet: str, verdicts: Mapping[str, Verdict]) -> Verdict:

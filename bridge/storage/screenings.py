@@ -43,26 +43,36 @@ class PolicyQueries:
         return content
 
 
-# Of an order that was judged twice, the larger amount once.
+# An escrow's order pays its purse; its parties are whom the purse may pay later. What is judged
+# before such a payment is not about the order's own wallet: the order was counted long before.
+_PARTY = "o.escrow_id IS NOT NULL AND o.parties @> jsonb_build_array($3::text)"
+_JUDGED = f"""
+        SELECT s.order_id, s.amount_minor
+        FROM screenings s JOIN orders o ON o.id = s.order_id AND o.wallet = s.wallet
+        WHERE {UNSCORED} AND s.tenant_id = $1 AND s.created_at > $5 AND s.asset = $4"""
 _UNSCORED = f"""
-    WITH counted AS (
-        SELECT order_id, customer, wallet, amount_minor FROM screenings
-        WHERE {UNSCORED} AND tenant_id = $1 AND created_at > $5 AND asset = $4 AND customer = $2
-        UNION
-        SELECT order_id, customer, wallet, amount_minor FROM screenings
-        WHERE {UNSCORED} AND tenant_id = $1 AND created_at > $5 AND asset = $4 AND wallet = $3
-        UNION
-        SELECT id, customer, wallet, gross_minor FROM orders
-        WHERE status = 'authorized' AND {NOT_FINAL} AND tenant_id = $1 AND fiat = $4
-          AND (customer = $2 OR wallet = $3)
-          AND (created_at, id) < (SELECT created_at, id FROM orders WHERE id = $6)
-    ), once AS (
-        SELECT order_id, customer, wallet, max(amount_minor) AS minor FROM counted
-        WHERE order_id <> coalesce($6, '') GROUP BY order_id, customer, wallet
+    WITH waiting AS (
+        SELECT o.id, o.gross_minor, o.customer = $2 AS paid, o.wallet = $3 OR {_PARTY} AS received
+        FROM orders o
+        WHERE status = 'authorized' AND {NOT_FINAL} AND o.tenant_id = $1 AND o.fiat = $4
+          AND (coalesce(o.authorized_at, o.created_at), o.id)
+              < (SELECT coalesce(authorized_at, created_at), id FROM orders WHERE id = $6)
+    ), of_customer AS ({_JUDGED} AND s.customer = $2
+        UNION ALL
+        SELECT id, gross_minor FROM waiting WHERE paid
+    ), of_wallet AS ({_JUDGED} AND s.wallet = $3
+        UNION ALL {_JUDGED} AND o.tenant_id = $1 AND {_PARTY}
+        UNION ALL
+        SELECT id, gross_minor FROM waiting WHERE received
     )
-    SELECT coalesce(sum(minor) FILTER (WHERE customer = $2), 0) AS customer,
-           coalesce(sum(minor) FILTER (WHERE wallet = $3), 0) AS wallet
-    FROM once
+    SELECT (SELECT coalesce(sum(minor), 0) FROM (
+                SELECT max(amount_minor) AS minor FROM of_customer
+                WHERE order_id <> coalesce($6, '') GROUP BY order_id
+            ) AS each_once) AS customer,
+           (SELECT coalesce(sum(minor), 0) FROM (
+                SELECT max(amount_minor) AS minor FROM of_wallet
+                WHERE order_id <> coalesce($6, '') GROUP BY order_id
+            ) AS each_once) AS wallet
 """
 
 

@@ -19,6 +19,16 @@ class Outcome(StrEnum):
     BLOCK = "block"
 
 
+class Scope(StrEnum):
+    """How much is asked about an address."""
+
+    ALL = "all"
+    COUNTED = "counted"
+    """All but what was cleared unscored before: the order counted before its money was taken."""
+    LISTS = "lists"
+    """Lists alone: a purse of ours, of which no chain can know anything yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Who is judged, for what: one address, and the payment that it is meant for.
@@ -33,6 +43,7 @@ class Subject:
     customer: str | None = None
     amount: Money | None = None
     order_id: OrderId | None = None
+    scope: Scope = Scope.ALL
 
     @classmethod
     def of(cls, order: Order) -> "Subject":
@@ -85,8 +96,8 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Unscored:
     """What a tenant's other orders were cleared for although nothing could be said, or may be
-    while they wait for their verdict: in minor units of one currency, by the same customer and to
-    the same wallet."""
+    while they wait for their verdict: in minor units of one currency, by the same customer, and to
+    the same wallet or to escrows that it is a party of."""
 
     customer_minor: int
     wallet_minor: int
@@ -94,10 +105,10 @@ class Unscored:
 
 class UnscoredHistory(Protocol):
     async def unscored(self, subject: Subject, since: datetime) -> Unscored:
-        """In the currency of the subject's amount, its own order aside.
+        """In the currency of the subject's amount, its own order aside; each order once.
 
-        Of orders that wait for their verdict the earlier ones alone count: of two at once one
-        knows of the other. Raises :class:`~settlement.errors.ScreeningUnavailable`.
+        Of orders that wait for their verdict those authorised earlier alone count: of two at once
+        one knows of the other. Raises :class:`~settlement.errors.ScreeningUnavailable`.
         """
         ...
 

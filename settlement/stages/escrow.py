@@ -27,7 +27,7 @@ from settlement.order import FINAL, HoldReason
 from settlement.ports.bundle import Ports, each
 from settlement.ports.escrow import EscrowPort
 from settlement.ports.escrow_store import Note
-from settlement.ports.screening import Subject
+from settlement.ports.screening import Scope, Subject
 from settlement.schedule import after, retry_at
 from settlement.screening import judge_each
 
@@ -126,7 +126,7 @@ async def _act(
     order = await ports.store.get(escrow.terms.order_id)
     if order is None:
         raise InvariantBroken(f"{escrow.id} has lost its order")
-    verdicts = await judge_each(ports.screening, order, planned.parties(escrow))
+    verdicts = await judge_each(ports.screening, order, planned.parties(escrow), Scope.COUNTED)
     change = act(
         escrow,
         planned,

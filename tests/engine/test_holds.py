@@ -10,10 +10,11 @@ from settlement.escrow import ActionStatus, Hold
 from settlement.ids import OrderId
 from settlement.order import HoldReason, Order, Status
 from settlement.pipeline import settle
+from settlement.ports.screening import Outcome, Reason, Scope, Subject, Verdict
 from settlement.transitions import stay
 from tests.engine.escrows import an_escrow_order, attest, the_escrow
 from tests.engine.stories import rounds
-from tests.support.engine import Engine, an_engine
+from tests.support.engine import Engine, Nobody, an_engine
 
 
 class Meanwhile:
@@ -81,6 +82,28 @@ async def test_what_the_card_gave_back_is_not_released_from_its_escrow() -> None
     assert {fact["hold_reason"] for fact in told} == {"disputed"}
     assert the_escrow(engine).released_minor == 0
     await marked(engine, HoldReason.NONE)
+    await rounds(engine, engine.ports)
+    assert the_escrow(engine).actions[0].status is ActionStatus.FINAL
+
+
+class Window(Nobody):
+    """A screening to which orders come to too much from some moment on."""
+
+    full = False
+
+    async def screen(self, subject: Subject) -> Verdict:
+        if self.full and subject.scope is Scope.ALL:
+            return Verdict(Outcome.REVIEW, (Reason("unscored.wallet", "full"),), {})
+        return await super().screen(subject)
+
+
+async def test_an_escrow_is_paid_though_orders_after_it_came_to_too_much() -> None:
+    """It was counted before its money was taken; nobody could decide about a payment from it."""
+    engine, window = await an_escrow_order(), Window()
+    engine.ports = replace(engine.ports, screening=window)
+    await rounds(engine, engine.ports)
+    window.full = True
+    await attest(engine)
     await rounds(engine, engine.ports)
     assert the_escrow(engine).actions[0].status is ActionStatus.FINAL
 

@@ -66,10 +66,17 @@ def seen(block_number: int = 10, **changes: Any) -> OnChain:
     return OnChain(**(values | changes))
 
 
-async def agree(scene: Scene, now: datetime = NOW, **changes: Any) -> tuple[Order, Escrow]:
+async def agree(
+    scene: Scene,
+    now: datetime = NOW,
+    *,
+    gross_minor: int = 10_000,
+    customer: str = "customer-1",
+    **changes: Any,
+) -> tuple[Order, Escrow]:
     """An accepted order and the escrow that it will fill."""
-    quote = await scene.saved_quote()
-    command = scene.command(quote)
+    quote = await scene.saved_quote(gross_minor=gross_minor)
+    command = scene.command(quote, customer=customer)
     terms = some_terms(command.order_id, amount_minor=quote.token.amount_minor, **changes)
     escrow = an_escrow(EscrowStatus.AWAITING_FUNDING, terms, tenant_id=scene.tenant, epoch=0)
     command = replace(

@@ -77,6 +77,13 @@ class Order(SQLModel, table=True):
         ),
         Index("orders_of_tenant", "tenant_id", "id"),
         Index("orders_due", "status", "due_at", postgresql_where=text(NOT_FINAL)),
+        Index(
+            "orders_of_party",
+            "parties",
+            postgresql_using="gin",
+            postgresql_ops={"parties": "jsonb_path_ops"},
+            postgresql_where=text("escrow_id IS NOT NULL"),
+        ),
         Index("orders_payable", "network", "due_at", postgresql_where=text(PAYABLE)),
         Index(
             "orders_one_per_intent",
