@@ -181,7 +181,7 @@ def _over_window(facts: Facts, policy: Policy) -> tuple[Reason, ...]:
             f"{whose} of the last {policy.window_days} days come to more than goes unlooked at",
         )
         for who, (before_minor, whose) in sums.items()
-        if not policy.within_window(facts.amount, before_minor)
+        if not policy.within_window(facts.tenant_id, facts.amount, before_minor)
     )
 
 

@@ -75,15 +75,20 @@ class Policy:
         """Whether an unscored wallet may be paid for that much by lists and rules alone."""
         if amount is None:
             return False
-        limits = self.tenants.get(tenant_id, self.clear_up_to)
-        return _is_within(limits.get(amount.asset.code), amount.amount_minor, amount.asset)
+        limit = self._limit(tenant_id, amount.asset)
+        return _is_within(limit, amount.amount_minor, amount.asset)
 
-    def within_window(self, amount: Money, before_minor: int) -> bool:
-        """Whether that much and what was cleared unscored before stay within the window's limit."""
+    def within_window(self, tenant_id: TenantId, amount: Money, before_minor: int) -> bool:
+        """Whether that much and what was cleared unscored before stay within the window's limit,
+        which is never less than what goes unlooked at in one order."""
         if self.clear_in_window is None:
             return True  # a policy from before there was a window: its verdicts come out as then
-        limit = self.clear_in_window.get(amount.asset.code)
+        limits = (self.clear_in_window.get(amount.asset.code), self._limit(tenant_id, amount.asset))
+        limit = max((limit for limit in limits if limit is not None), default=None)
         return _is_within(limit, before_minor + amount.amount_minor, amount.asset)
+
+    def _limit(self, tenant_id: TenantId, asset: Asset) -> int | None:
+        return self.tenants.get(tenant_id, self.clear_up_to).get(asset.code)
 
 
 def load_policy(path: Path | None = None) -> Policy:

@@ -156,6 +156,18 @@ def test_a_tenant_may_have_limits_of_its_own():
     assert assess(replace(facts, tenant_id=TenantId("ten_2")), policy).outcome is Outcome.CLEAR
 
 
+@pytest.mark.parametrize("currency", ["USD", "CHF"])
+def test_a_tenants_own_limit_is_not_undone_by_the_window_of_all(currency):
+    """Above it, or in a currency that it does not name: one such order passes, no second."""
+    policy = replace(POLICY, tenants={TenantId("ten_1"): {currency: 5_000}})
+    amount = Money(500_000, Asset(currency, 2))
+    facts = replace(FACTS, abstained=UNKNOWN, amount=amount, unscored=Unscored(0, 0))
+    assert assess(facts, policy).outcome is Outcome.CLEAR
+    after_another = replace(facts, unscored=Unscored(1, 0))
+    reasons = assess(after_another, policy).reasons
+    assert [r.code for r in reasons] == ["abstained.unknown", "unscored.customer"]
+
+
 def test_a_verdict_is_made_again_from_what_was_stored_bit_for_bit():
     """Evidence and coverage through JSON and back: the same digest."""
     facts = replace(
