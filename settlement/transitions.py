@@ -10,6 +10,7 @@ from typing import Any
 
 from settlement.errors import InvariantBroken
 from settlement.events import RELEASED, Event
+from settlement.ledger import journal
 from settlement.ledger.entry import Booking
 from settlement.order import HoldReason, Order, Status
 
@@ -143,6 +144,27 @@ def advance(was: Status, to: Status) -> Advance:
     if to not in ON_RAMP[was]:
         raise InvariantBroken(f"{was} → {to} is not an edge")
     return Advance(was, to)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """All ``count`` orders of a batch are paid: each is ``completed`` from the status it is in, and
+    booked (:func:`settlement.ledger.journal.completed`), by the store itself.
+
+    A hold stays: what happened outside is still to be seen. No order has to be read for it, and
+    it happens to all of them or to none.
+    """
+
+    count: int
+
+
+COMPLETABLE = frozenset(status for status, ways in ON_RAMP.items() if S.COMPLETED in ways)
+
+
+def completed(order: Order, now: datetime) -> Change:
+    """What a :class:`Completion` does to one order, whoever has looked at it meanwhile."""
+    books = (journal.completed(order),)
+    return move(order, S.COMPLETED, now, bookings=books, under_lease=False, keeps_hold=True)
 
 
 def void(order: Order, exit_to: Status, reason: str, now: datetime, **options: Any) -> Change:

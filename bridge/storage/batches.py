@@ -8,18 +8,19 @@ from typing import Any
 import asyncpg
 
 from bridge.storage.codec import batch_from, plain, token_network_agrees
-from bridge.storage.conditions import CALL_WAITS, IS_OPEN
-from bridge.storage.database import Part, retrying
+from bridge.storage.conditions import CALL_WAITS, IS_OPEN, quoted
+from bridge.storage.database import Part, broken_guard, retrying
 from bridge.storage.lanes import hold, stale
-from bridge.storage.ledger import book_on
+from bridge.storage.ledger import BOOKING_CTES, book_on
 from bridge.storage.orders import apply_on
 from settlement.batch import BATCH, Batch, BatchKind, BatchStatus, Lane
 from settlement.errors import InvariantBroken
-from settlement.ledger.accounts import PLATFORM
+from settlement.ledger import journal
+from settlement.ledger.accounts import PLATFORM, Account
 from settlement.money import Money
 from settlement.ports.chain import SignedTransaction
 from settlement.ports.store import BatchChange
-from settlement.transitions import Change
+from settlement.transitions import COMPLETABLE, Change, Completion
 
 _TAKE_NONCE = """
     UPDATE lanes SET next_nonce = next_nonce + 1
@@ -102,6 +103,39 @@ _ADVANCE = """
     SELECT id, $5, $6, $4 FROM moved
 """
 
+_INCOME = ", ".join(f"('{kind}', '{account}')" for kind, account in journal.INCOME.items())
+
+# The bookings of settlement.ledger.journal.completed, from the lines as they are stored.
+_COMPLETE = f"""
+    WITH was AS MATERIALIZED (
+        SELECT id, status FROM orders
+        WHERE batch_id = $2 AND status IN ({quoted(sorted(COMPLETABLE))})
+        ORDER BY id
+        FOR UPDATE
+    ), moved AS (
+        UPDATE orders o SET status = 'completed', due_at = $1, attempts = 0, epoch = o.epoch + 1
+        FROM was WHERE o.id = was.id
+        RETURNING o.id, o.tenant_id, o.fiat, o.fiat_scale, o.lines, was.status AS was
+    ), booking AS (
+        -- A kind of line without an account is refused by NOT NULL, like any other hole.
+        SELECT m.tenant_id, m.id AS source, 'completed' AS event,
+               row_number() OVER (PARTITION BY m.id ORDER BY l.place) - 1 AS line,
+               '{Account.CUSTOMER}' AS debit, i.account AS credit, m.fiat AS asset,
+               m.fiat_scale AS asset_scale, (l.line ->> 1)::numeric AS amount_minor,
+               'posted' AS state
+        FROM moved m CROSS JOIN jsonb_array_elements(m.lines) WITH ORDINALITY AS l(line, place)
+        LEFT JOIN (VALUES {_INCOME}) AS i(kind, account) ON i.kind = l.line ->> 0
+        WHERE (l.line ->> 1)::numeric > 0
+    ), resolution AS (
+        SELECT tenant_id, id AS source, 'reserved' AS event, 'posted' AS state FROM moved
+    ), {BOOKING_CTES}, told AS (
+        INSERT INTO order_events (order_id, type, data, created_at)
+        SELECT id, 'order.completed', jsonb_build_object('from', was, 'reason', NULL), $1
+        FROM moved ORDER BY id
+    )
+    SELECT count(*) FROM moved
+"""
+
 # The newest final block that decided a batch of this chain instance.
 _ANCHOR = """
     UPDATE networks SET anchor_number = $3, anchor_hash = $4
@@ -147,6 +181,12 @@ def batch_moves(change: BatchChange) -> Batch:
     if unknown:
         raise InvariantBroken(f"a batch patch cannot change {sorted(unknown)}")
     return replace(batch, status=change.to, **change.patch)
+
+
+def completed_all(batch_id: int, whole: Completion, completed: int) -> None:
+    """Raises :class:`~settlement.errors.InvariantBroken` unless it was every one of them."""
+    if completed != whole.count:
+        raise InvariantBroken(f"batch {batch_id} paid {whole.count}, {completed} could complete")
 
 
 def same_nonce(batch: Batch, transaction: SignedTransaction) -> None:
@@ -266,10 +306,20 @@ async def _apply(
         step = change.advance
         told = (step.event.type, step.event.data)
         await connection.execute(_ADVANCE, after.id, step.was, step.to, now, *told)
+    if change.completion is not None:
+        await _complete(connection, after.id, change.completion, now)
     await book_on(connection, PLATFORM, f"batch:{after.id}", change.platform_bookings, now)
     if change.to in DECIDED and after.block_number is not None:
         block = (after.block_number, after.block_hash)
         await connection.execute(_ANCHOR, after.network, instance, *block)
+
+
+async def _complete(connection: Any, batch_id: int, whole: Completion, now: datetime) -> None:
+    try:
+        moved = await connection.fetchval(_COMPLETE, now, batch_id)
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise broken_guard(error) from error
+    completed_all(batch_id, whole, moved)
 
 
 async def _all_or_nothing(connection: Any, changes: Collection[Change], now: datetime) -> None:

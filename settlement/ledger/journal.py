@@ -32,13 +32,14 @@ from settlement.money import Money
 from settlement.order import Order
 from settlement.quote import LineKind
 
-_INCOME = {
+INCOME = {
     LineKind.PRINCIPAL: Account.POSITION,
     LineKind.PROCESSING: Account.PROCESSING_FEES,
     LineKind.NETWORK: Account.NETWORK_FEES,
     LineKind.SPREAD: Account.SPREAD,
     LineKind.ROUNDING: Account.ROUNDING,
 }
+"""Which account each line of a sale ends on, once it is ``completed``."""
 
 
 def authorized(order: Order) -> Booking:
@@ -86,7 +87,7 @@ def unreserved(_: Order) -> Booking:
 def completed(order: Order) -> Booking:
     """Delivered and final: the customer's claim turns into fees and the position's other side."""
     sale = tuple(
-        Entry(Account.CUSTOMER, _INCOME[line.kind], order.gross.asset, line.amount_minor)
+        Entry(Account.CUSTOMER, INCOME[line.kind], order.gross.asset, line.amount_minor)
         for line in order.lines
         if line.amount_minor > 0
     )

@@ -21,7 +21,7 @@ from settlement.ports.chain import ChainIdentity, Head, Payout, SignedTransactio
 from settlement.ports.escrow_store import EscrowStore
 from settlement.ports.payment import ProviderEvent
 from settlement.ports.screening import Subject, Verdict
-from settlement.transitions import Advance, Change
+from settlement.transitions import Advance, Change, Completion
 
 
 class OrderStore(Protocol):
@@ -91,7 +91,8 @@ class BatchChange:
     """What one decision does to a batch and, in the same transaction, to its orders.
 
     ``patch`` holds new values of :class:`~settlement.batch.Batch` fields. ``orders`` change one by
-    one, or all of them take the step ``advance``. ``platform_bookings`` go to the platform's books
+    one, or all of them take the step ``advance``, or reach their end by ``completion``: at most
+    one of the three. ``platform_bookings`` go to the platform's books
     (gas), keyed by batch.
     """
 
@@ -101,6 +102,7 @@ class BatchChange:
     orders: tuple[Change, ...] = ()
     platform_bookings: tuple[Booking, ...] = ()
     advance: Advance | None = None
+    completion: Completion | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,13 @@ from typing import NoReturn
 
 from settlement.batch import Batch, BatchKind, BatchStatus, Lane
 from settlement.batching.anchor import check_anchor
-from settlement.batching.conclude import conclude, contradiction, has_paid
+from settlement.batching.conclude import (
+    complete,
+    conclude,
+    contradiction,
+    has_paid,
+    pays_all,
+)
 from settlement.batching.nonces import reconcile
 from settlement.batching.resubmit import is_due, rebroadcast, remind
 from settlement.errors import NetworkStopped, TidegateError
@@ -104,11 +110,15 @@ async def _follow(
         # Asked before anything is written: its orders may be paid, so they must not be requeued.
         reason = f"batch {batch.id} paid nobody, yet the vault holds its id: somebody else did"
         await _stop(ports, lane, reason)
-    orders = await ports.store.in_batch(batch.id)
-    wrong = contradiction(batch, orders, inclusion)
+    wrong = contradiction(batch, await ports.store.payouts(batch.id), inclusion)
     if wrong is not None:
         await _stop(ports, lane, wrong)
-    await ports.store.apply_batch(lane, conclude(batch, orders, inclusion, chain, now), now)
+    if pays_all(batch, inclusion):
+        change = complete(batch, inclusion, chain)
+    else:
+        orders = await ports.store.in_batch(batch.id)
+        change = conclude(batch, orders, inclusion, chain, now)
+    await ports.store.apply_batch(lane, change, now)
     ports.log.info("batch_final", batch_id=batch.id, succeeded=inclusion.succeeded)
     return 1
 

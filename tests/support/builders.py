@@ -79,8 +79,9 @@ class Scene:
         return AcceptOrder(**(values | changes))
 
     async def order(self, *, now: datetime = NOW, **changes: Any) -> Order:
-        """An accepted order; ``gross_minor``, ``token`` and ``customer`` may be given."""
-        gross = {name: changes.pop(name) for name in ("gross_minor", "token") if name in changes}
+        """An accepted order; what its quote says and its ``customer`` may be given."""
+        quoted = ("gross_minor", "token", "lines")
+        gross = {name: changes.pop(name) for name in quoted if name in changes}
         quote = await self.saved_quote(expires_at=now + timedelta(seconds=900), **gross)
         accepted: Order = await self.store.accept(self.command(quote, **changes), AMPLE, key(), now)
         return accepted

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.storage.batches import DECIDED, batch_moves, bound, same_nonce
+from bridge.storage.batches import DECIDED, batch_moves, bound, completed_all, same_nonce
 from bridge.storage.lanes import stale
 from bridge.storage.memory.lanes import LanePart
 from bridge.storage.memory.state import CallRow
@@ -13,7 +13,7 @@ from settlement.errors import InvariantBroken
 from settlement.ledger.accounts import PLATFORM
 from settlement.ports.chain import SignedTransaction
 from settlement.ports.store import BatchChange
-from settlement.transitions import Advance, Change
+from settlement.transitions import COMPLETABLE, Advance, Change, Completion, completed
 
 _B = BatchStatus
 _SIGNABLE = frozenset({_B.PLANNED, _B.SIGNED, _B.SENT})
@@ -162,6 +162,8 @@ class BatchPart(LanePart):
             self._all_or_nothing(change.orders, now)
             if change.advance is not None:
                 self._advance(after.id, change.advance, now)
+            if change.completion is not None:
+                self._complete(after.id, change.completion, now)
             self.write_bookings(PLATFORM, f"batch:{after.id}", change.platform_bookings)
             self.check_guards()
             if change.to in DECIDED and after.block_number is not None:
@@ -174,6 +176,15 @@ class BatchPart(LanePart):
                     order, status=step.to, due_at=now, attempts=0, epoch=order.epoch + 1
                 )
                 self.tell(order.id, (step.event,), now)
+
+    def _complete(self, batch_id: int, whole: Completion, now: datetime) -> None:
+        orders = [
+            order
+            for order in self.tables.orders.values()
+            if order.batch_id == batch_id and order.status in COMPLETABLE
+        ]
+        completed_all(batch_id, whole, len(orders))
+        self._all_or_nothing([completed(order, now) for order in orders], now)
 
     def _in(self, batch: Batch, lane: Lane, statuses: frozenset[BatchStatus]) -> Batch:
         stored = self.tables.batches.get(batch.id)
