@@ -50,12 +50,27 @@ def flow_contracts(flow_chain: LocalChain) -> Iterator[World]:
 
 @contextmanager
 def undone(chain: LocalChain, contracts: World) -> Iterator[World]:
-    """The contracts as they were deployed, at the real time, and so again afterwards."""
+    """The contracts as they were deployed, at the real time, and so again afterwards, whatever
+    failed: a snapshot knows nothing of transactions that wait, of mining and of the next fee."""
+    anvil = chain.kind == "anvil"
     snapshot = contracts.rpc("evm_snapshot")
-    yield contracts
-    assert contracts.rpc("evm_revert", snapshot)
-    if chain.kind == "anvil":  # which goes back in time as well
-        contracts.rpc("evm_setTime", int(time.time()))
+    fee = next_base_fee(contracts) if anvil else None
+    try:
+        yield contracts
+    finally:
+        if anvil:
+            contracts.rpc("anvil_dropAllTransactions")
+        assert contracts.rpc("evm_revert", snapshot)
+        if anvil:  # which goes back in time as well
+            contracts.rpc("evm_setAutomine", True)
+            contracts.rpc("anvil_setNextBlockBaseFeePerGas", fee)
+            contracts.rpc("evm_setTime", int(time.time()))
+
+
+def next_base_fee(contracts: World) -> str:
+    """Of the block that has not been mined yet, in wei as hex."""
+    history = contracts.rpc("eth_feeHistory", "0x1", "latest", [])
+    return str(history["baseFeePerGas"][-1])
 
 
 @pytest.fixture
