@@ -95,20 +95,22 @@ async def test_an_operator_sees_nothing_of_other_tenants_orders(api):
     waits = await others.captured()
     batch_of = [await scene.captured() for scene in (own, others, others)]
     lane = await others.lane(address="0xgas")
-    batch = await others.batch(lane, batch_of)
+    now = api.clock.now()
+    batch = await others.batch(lane, batch_of, planned_at=now)
     await api.store.plan(lane, batch, [submit(order) for order in batch_of])
     ether = Money(3_000, Asset("ETH", 18, "local"))
-    await api.store.book(PLATFORM, f"batch:{batch.id}", journal.gas_spent(ether), NOW)
+    await api.store.book(PLATFORM, f"batch:{batch.id}", journal.gas_spent(ether), now)
     [waiting] = await queries.waiting_for("local", waits.tenant_id)
     assert waiting.orders == 1
     assert sum(found.orders for found in await queries.waiting_for("local")) >= 1
-    since = NOW - timedelta(days=1)
+    since = now - timedelta(days=1)
     assert (await queries.fee_report("local", since)).paid_wei >= 3_000
     mine = await queries.fee_report("local", since, TenantId(api.tenant_id))
     assert (mine.batches, mine.paid_wei, mine.orders) == (1, 1_000, 0)
     key = api.keys[Role.OPERATOR]
     answer = (await api.get("/v1/networks/local/gas?blocks=1", key=key)).json()
     assert answer["planned"] == []
+    assert answer["report"]["paid_wei"] == "1000"
     assert "decisions" not in answer
 
 
