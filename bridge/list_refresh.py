@@ -6,7 +6,9 @@ and is tried again in ten minutes; the list's age is what an alert watches.
 """
 
 import asyncio
+import contextlib
 import os
+import re
 import sys
 import time
 
@@ -16,6 +18,9 @@ from bridge.settings import Settings
 from bridge.worker import Job
 
 LOOK_S = 600.0
+MOST_S = 900.0
+"""A publisher that gives a byte a minute must not keep the other lists from being refreshed."""
+_QUERY = re.compile(r"(https?://[^\s?#'\"]*)[?#][^\s'\"]*")
 
 
 def list_jobs(settings: Settings) -> list[tuple[Job, float]]:
@@ -28,7 +33,8 @@ def list_jobs(settings: Settings) -> list[tuple[Job, float]]:
 class Refreshing:
     """Of several workers the first one fetches; the others find the list looked at."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, most_s: float = MOST_S) -> None:
+        self._most_s = most_s
         self._names, self._hours = sorted(settings.list_urls), settings.list_refresh_h
         urls = ",".join(f"{name}={url}" for name, url in settings.list_urls.items())
         own = {"DATABASE_URL": str(settings.database_url), "TIDEGATE_LIST_URLS": urls}
@@ -57,13 +63,32 @@ class Refreshing:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
-            said, _ = await process.communicate()
-        except OSError as error:
+            said = await self._said(process)
+        except (OSError, TimeoutError) as error:
             self._log.error("list_not_refreshed", list=name, error=str(error))
             return False
-        lines = said.decode(errors="replace").strip().splitlines() or [""]
+        line = without_query((said.strip().splitlines() or [""])[-1])
         if process.returncode:
-            self._log.error("list_not_refreshed", list=name, error=lines[-1])
+            self._log.error("list_not_refreshed", list=name, error=line)
             return False
-        self._log.info("list_refreshed", list=name, said=lines[-1])
+        self._log.info("list_refreshed", list=name, said=line)
         return True
+
+    async def _said(self, process: asyncio.subprocess.Process) -> str:
+        """Raises ``TimeoutError``; the process has ended either way."""
+        try:
+            async with asyncio.timeout(self._most_s):
+                said, _ = await process.communicate()
+        except TimeoutError:
+            raise TimeoutError(f"ended after {self._most_s:.0f} s") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        return said.decode(errors="replace")
+
+
+def without_query(line: str) -> str:
+    """A publisher's URL may carry a key of ours behind its question mark."""
+    return _QUERY.sub(r"\1", line)

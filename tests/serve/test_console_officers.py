@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bridge.list_refresh import list_jobs
+from bridge.list_refresh import Refreshing, list_jobs, without_query
 from bridge.settings import load
 from bridge.storage.store import PostgresStore
 from compliance_graph.screener import ListScreener
@@ -108,10 +108,15 @@ def test_a_list_is_refreshed_from_its_publisher_or_left_as_it_is(
 def test_workers_refresh_a_list_by_themselves(
     say: Say, publisher: str, database_dsn: str, tmp_path: Path
 ) -> None:
-    """What is refused is tried again at the next beat, what was taken over not before its time."""
+    """What is refused or takes too long is tried again at the next beat, what was taken over not
+    before its time."""
     file, url = tmp_path / "ofac.csv", f"worker={publisher}/ofac.csv"
     environment = {"DATABASE_URL": database_dsn, "TIDEGATE_LIST_URLS": url}
     assert list_jobs(load(environment | {"TIDEGATE_LIST_REFRESH_H": "0"})) == []
+    assert without_query("'https://a.b/c?key=1' gave 404") == "'https://a.b/c' gave 404"
+    file.write_text(FIRST)
+    asyncio.run(Refreshing(load(environment), most_s=0.01).beat())
+    assert "version 1" not in say("lists", "show", "worker")[1]
     [(beat, _)] = list_jobs(load(environment))
     for content, versions in ((HEAD, 0), (FIRST, 1), (FIRST.replace("8b", "8c"), 1)):
         file.write_text(content)
