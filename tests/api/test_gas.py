@@ -21,7 +21,7 @@ from settlement.ports.gas import Decision
 from settlement.quote import Speed
 from tests.api.test_monitoring import shown, value
 from tests.gas.chains import mined
-from tests.support.builders import NOW, Scene, submit
+from tests.support.builders import Scene, submit
 
 START = 1_760_000_000
 

@@ -12,15 +12,20 @@ pytestmark = needs_anvil
 def test_a_chain_is_handed_on_as_it_was_whatever_failed(
     flow_chain: LocalChain, flow_contracts: World
 ) -> None:
-    """Neither a transaction that waits, nor a chain that stands still, nor a fee outlives a test."""
+    """No transaction that waits, no chain that stands still and no fee outlives a test."""
     rpc, fee = flow_contracts.rpc, next_base_fee(flow_contracts)
     [sender, *_] = rpc("eth_accounts")
     payment = {"from": sender, "to": fresh_address(), "value": "0x1"}
-    with pytest.raises(LookupError), undone(flow_chain, flow_contracts):
-        rpc("evm_setAutomine", False)
-        rpc("eth_sendTransaction", payment)
-        rpc("anvil_setNextBlockBaseFeePerGas", hex(500 * 10**9))
-        raise LookupError
+
+    def fail() -> None:
+        with undone(flow_chain, flow_contracts):
+            rpc("evm_setAutomine", False)
+            rpc("eth_sendTransaction", payment)
+            rpc("anvil_setNextBlockBaseFeePerGas", hex(500 * 10**9))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
     assert rpc("txpool_status") == {"pending": "0x0", "queued": "0x0"}
     assert next_base_fee(flow_contracts) == fee
     with undone(flow_chain, flow_contracts):
