@@ -38,9 +38,9 @@ _SAVE = """
 """
 _SCREENING = "SELECT * FROM screenings WHERE id = $1"
 _LISTED = """
-    SELECT list, action, asset, since, until, added_in FROM list_entries
-    WHERE lower(address) = lower($1) AND removed_in IS NULL AND tenant_id IN ('', $2)
-    ORDER BY list, asset
+    SELECT address, list, action, asset, since, until, added_in FROM list_entries
+    WHERE lower(address) = ANY ($1) AND removed_in IS NULL AND tenant_id IN ('', $2)
+    ORDER BY list, asset, address
 """
 _VERSIONS = """
     SELECT name, version, digest FROM address_lists WHERE tenant_id IN ('', $1)
@@ -166,7 +166,8 @@ async def _evidence(connection: Any, opened: OpenCase) -> str:
     order, case = opened.order, opened.case
     row = await connection.fetchrow(_SCREENING, case.screening_id)
     notes = await connection.fetch(_NOTES, case.id)
-    listed = await connection.fetch(_LISTED, order.wallet, order.tenant_id)
+    addresses = [address.lower() for address in order.screened]
+    listed = await connection.fetch(_LISTED, addresses, order.tenant_id)
     versions = await connection.fetch(_VERSIONS, order.tenant_id)
     found = None if row is None else screening_from(row)
     facts = {

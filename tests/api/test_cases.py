@@ -148,6 +148,17 @@ async def test_an_approval_clears_the_order_once(office: Office) -> None:
     is_problem(changed, 422, "idempotency_key_reused")
 
 
+async def test_the_evidence_has_what_lists_said_of_every_party(office: Office) -> None:
+    """An escrow's purse is on no list; whoever is, is kept with the decision by address."""
+    order = await office.in_review()
+    payee = "update orders set parties = jsonb_build_array($2::text) where id = $1"
+    await office.api.store.pool.execute(payee, order.id, WALLET)
+    assert (await office.post("lists/own_block/entries", ENTRY)).status_code == 201
+    await office.post(f"cases/{case_id(order)}/reject", WHY)
+    [listed] = (await office.case(order))["evidence"]["listed_now"]
+    assert (listed["list"], listed["address"]) == ("own_block", WALLET.lower())
+
+
 async def test_a_rejection_gives_the_authorisation_back(office: Office) -> None:
     """One officer suffices, whatever the amount."""
     order = await office.in_review("1500.00")

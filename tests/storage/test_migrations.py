@@ -122,6 +122,30 @@ async def test_down_does_not_forget_what_keeps_money(fresh_dsn: str) -> None:
         await asyncio.to_thread(migrate.downgrade, fresh_dsn, "0006")
 
 
+# A paid order of a time when a list's hold opened no case.
+LISTED = """
+    SET session_replication_role = replica;
+    INSERT INTO orders (id, tenant_id, quote_id, customer, wallet, network, fiat, fiat_scale,
+                        gross_minor, token, token_scale, token_minor, lines, client_secret,
+                        created_at, expires_at, due_at, status, hold_reason)
+    VALUES ('ord_1', 'ten_1', 'quo_1', 'customer-1', '0xa', 'local', 'USD', 2, 10000, 'DUSD', 6, 9,
+            '[]', 'secret', now(), now(), now(), 'captured', 'sanctions')
+"""
+
+
+async def test_a_case_that_a_migration_opens_is_in_the_audit_trail(fresh_dsn: str) -> None:
+    """Like any other, in the seal of its tenant."""
+    await asyncio.to_thread(migrate.upgrade, fresh_dsn, "0016")
+    await execute(fresh_dsn, LISTED)
+    await asyncio.to_thread(migrate.upgrade, fresh_dsn)
+    connection = await asyncpg.connect(fresh_dsn)
+    [case] = await connection.fetch("SELECT id, tenant_id FROM cases")
+    rows = await connection.fetch("SELECT object_id, tenant_id, action, place, data FROM audit_log")
+    await connection.close()
+    data = '{"held": "sanctions", "order_id": "ord_1"}'
+    assert [tuple(row) for row in rows] == [(*case, "case.opened", 1, data)]
+
+
 async def test_two_processes_may_migrate_at_once(fresh_dsn: str) -> None:
     """One works, the other waits and finds nothing to do."""
     both = (asyncio.to_thread(migrate.upgrade, fresh_dsn) for _ in range(2))

@@ -44,11 +44,18 @@ $$;
 -- No order may be held between this look and the trigger below.
 LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE;
 
-INSERT INTO cases (id, tenant_id, order_id, screening_id, customer, network, wallet,
-                   amount_minor, asset, asset_scale, risk_ppm, rank, opened_at)
-SELECT 'case_' || replace(id, 'ord_', '') || '_held', tenant_id, id, screening_id, customer, network,
-       wallet, gross_minor, fiat, fiat_scale, 1000000, 1000000 * gross_minor, now()
-FROM orders WHERE hold_reason = 'sanctions';
+WITH opened AS (
+    INSERT INTO cases (id, tenant_id, order_id, screening_id, customer, network, wallet,
+                       amount_minor, asset, asset_scale, risk_ppm, rank, opened_at)
+    SELECT 'case_' || replace(id, 'ord_', '') || '_held', tenant_id, id, screening_id, customer,
+           network, wallet, gross_minor, fiat, fiat_scale, 1000000, 1000000 * gross_minor, now()
+    FROM orders WHERE hold_reason = 'sanctions'
+    RETURNING id, tenant_id, order_id
+)
+INSERT INTO audit_log (tenant_id, actor, action, object_id, data, at)
+SELECT tenant_id, 'worker', 'case.opened', id,
+       jsonb_build_object('order_id', order_id, 'held', 'sanctions'), now()
+FROM opened;
 
 CREATE TRIGGER orders_held_by_cases AFTER UPDATE OF hold_reason ON orders
     FOR EACH ROW WHEN (
