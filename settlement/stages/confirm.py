@@ -6,7 +6,7 @@ or planned again before the block that decides is final and still canonical.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NoReturn
 
@@ -43,14 +43,15 @@ async def tick(ports: Ports, lane: Lane) -> int:
     await check_anchor(ports, chain, lane)
     head = await chain.head()
     await ports.store.note_head(lane.network, head, ports.clock.now(), lane=lane)
-    undecided = await _undecided(chain, batches, head)
+    sight = _Sight(chain, head)
+    undecided = await _undecided(sight, batches)
     refs = [a.transaction.ref for batch in undecided for a in batch.attempts]
     found = {inclusion.ref: inclusion for inclusion in await chain.inclusions(refs)}
     changed = 0
     for batch in undecided:
         inclusion = _inclusion_of(batch, found)
         try:
-            changed += await _follow(ports, chain, lane, batch, inclusion, head)
+            changed += await _follow(ports, lane, batch, inclusion, sight)
         except NetworkStopped:
             raise
         except TidegateError as error:
@@ -62,22 +63,39 @@ async def tick(ports: Ports, lane: Lane) -> int:
     return changed
 
 
-async def _undecided(chain: ChainPort, batches: Sequence[Batch], head: Head) -> list[Batch]:
+@dataclass
+class _Sight:
+    """The chain as one tick sees it; several batches are in one block, whose hash is asked once."""
+
+    chain: ChainPort
+    head: Head
+    hashes: dict[int, str | None] = field(default_factory=dict)
+
+    async def waits(self, batch: Batch) -> bool:
+        """In a block that is still there, and not final yet."""
+        number = batch.block_number
+        if number is None or number <= self.head.final_number:
+            return False
+        return await self._block_hash(number) == batch.block_hash
+
+    async def is_final(self, inclusion: Inclusion) -> bool:
+        """Deep enough, and the block that holds it is still the canonical one at its height."""
+        if inclusion.block_number > self.head.final_number:
+            return False
+        return await self._block_hash(inclusion.block_number) == inclusion.block_hash
+
+    async def _block_hash(self, number: int) -> str | None:
+        if number not in self.hashes:
+            self.hashes[number] = await self.chain.block_hash(number)
+        return self.hashes[number]
+
+
+async def _undecided(sight: _Sight, batches: Sequence[Batch]) -> list[Batch]:
     """Those whose receipts say something new: the others wait in blocks that are still there.
 
     A large batch has a large receipt, and waits through many rounds for its block to be final.
     """
-    found: dict[int, str | None] = {}
-    undecided = []
-    for batch in batches:
-        number = batch.block_number
-        if number is not None and number > head.final_number:
-            if number not in found:
-                found[number] = await chain.block_hash(number)
-            if found[number] == batch.block_hash:
-                continue
-        undecided.append(batch)
-    return undecided
+    return [batch for batch in batches if not await sight.waits(batch)]
 
 
 def _inclusion_of(batch: Batch, found: dict[str, Inclusion]) -> Inclusion | None:
@@ -89,22 +107,21 @@ def _inclusion_of(batch: Batch, found: dict[str, Inclusion]) -> Inclusion | None
 
 async def _follow(
     ports: Ports,
-    chain: ChainPort,
     lane: Lane,
     batch: Batch,
     inclusion: Inclusion | None,
-    head: Head,
+    sight: _Sight,
 ) -> int:
-    now = ports.clock.now()
+    chain, now = sight.chain, ports.clock.now()
     if inclusion is None:
         if batch.status is BatchStatus.MINED:
             return await _unmine(ports, lane, batch, now)
-        await remind(ports, chain, lane, batch, head, now)
+        await remind(ports, chain, lane, batch, sight.head, now)
         return 0
     is_news = batch.status is BatchStatus.SENT or batch.block_hash != inclusion.block_hash
     if is_news:
         batch = await _mine(ports, lane, batch, inclusion, now)
-    if not await _is_final(chain, inclusion, head):
+    if not await sight.is_final(inclusion):
         return int(is_news)
     if not has_paid(batch, inclusion) and await _is_recorded(chain, batch):
         # Asked before anything is written: its orders may be paid, so they must not be requeued.
@@ -131,13 +148,6 @@ async def _stop(ports: Ports, lane: Lane, reason: str) -> NoReturn:
     await ports.store.stop_network(lane.network, reason, ports.clock.now(), lane=lane)
     ports.log.error("network_stopped", network=lane.network, reason=reason)
     raise NetworkStopped(reason)
-
-
-async def _is_final(chain: ChainPort, inclusion: Inclusion, head: Head) -> bool:
-    """Deep enough, and the block that holds it is still the canonical one at its height."""
-    if inclusion.block_number > head.final_number:
-        return False
-    return await chain.block_hash(inclusion.block_number) == inclusion.block_hash
 
 
 async def _mine(

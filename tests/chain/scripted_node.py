@@ -10,7 +10,7 @@ Script = Callable[[Any], Any]
 
 
 class ScriptedNode:
-    """``requests`` holds the decoded bodies it was asked, in order.
+    """``requests`` holds the decoded bodies it was asked, in order, ``heads`` the headers.
 
     ``script``, ``status`` and ``headers`` may be changed between requests.
     """
@@ -24,6 +24,7 @@ class ScriptedNode:
         delay_s: float = 0,
     ) -> None:
         self.requests: list[Any] = []
+        self.heads: list[bytes] = []
         self.url = ""
         self.script = script
         self.status = status
@@ -47,6 +48,7 @@ class ScriptedNode:
                 )
                 request = json.loads(await reader.readexactly(length))
                 self.requests.append(request)
+                self.heads.append(head)
                 await self._answer(writer, request)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client hung up, as clients do

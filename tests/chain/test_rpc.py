@@ -1,6 +1,7 @@
 """The JSON-RPC client against nodes that misbehave, and against a real chain."""
 
 import asyncio
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ async def test_an_endpoint_that_is_down_is_named_without_its_key() -> None:
     assert isinstance(failure, EndpointDown)
     assert "127.0.0.1" in str(failure)
     assert SECRET not in str(failure)
+
+
+async def test_a_name_and_password_in_the_url_are_shown_to_the_node_alone() -> None:
+    """As HTTP's basic authentication (RFC 7617), percent-encoding undone."""
+    async with scripted_node(result("0x1")) as node:
+        rpc = RpcClient([node.url.replace("http://", "http://me:pass%40word@")])
+        try:
+            assert await rpc.call("eth_chainId") == "0x1"
+        finally:
+            await rpc.close()
+        pair = b64encode(b"me:pass@word")
+        assert b"authorization: basic " + pair.lower() in node.heads[0].lower()
+        assert "pass" not in repr(rpc)
 
 
 async def test_no_answer_in_time_leaves_the_effect_open() -> None:
