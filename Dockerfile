@@ -34,7 +34,7 @@ RUN useradd --system --uid 10001 --user-group --home-dir /app tidegate \
 COPY --from=packages /venv /venv
 COPY --from=packages /app /app
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 TIDEGATE_STATE_DIR=/state TIDEGATE_HOST=0.0.0.0
-# Screening compiles itself for the processor it meets, once.
+# Screening compiles itself for the processor it meets, once per version, in a folder of its own.
 ENV NUMBA_CACHE_DIR=/state/compiled
 WORKDIR /app
 USER tidegate

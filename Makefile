@@ -35,6 +35,7 @@ setup: $(DEV) ## Prepare .venv with everything that development needs
 	@scripts/node-packages dev || true
 
 test: setup check ## Format, lint, types, import law, and every test
+	@$(PY) -m compliance_graph.warm
 	@$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(DEV) ## Format, lint and types alone

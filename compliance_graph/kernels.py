@@ -5,7 +5,9 @@ fill blocks (``..._into``) return the place after them, and for each there is a 
 the names. What cannot be computed stays NaN, which the trees take as an answer of its own.
 """
 
+import hashlib
 import math
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -19,6 +21,23 @@ SPREAD = (*(f"q{round(q * 100)}" for q in QUANTILES), "mean", "sd")
 BRIEF = ("mean", "sd", "min", "q25", "q50", "q75", "max")
 _AT = np.array(QUANTILES)
 _FEW = np.array((0.0, 0.25, 0.5, 0.75, 1.0))
+_PACKAGE = Path(__file__).parent
+
+
+def code_version(package: Path) -> str:
+    """16 hex digits over all code of a package: where it is, and what it says."""
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(str(file.relative_to(package)).encode() + b"\0")
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+# Of a function that is compiled with others inside it numba only watches the outermost one's file:
+# after an upgrade the old code of another file would go on running.
+_NUMBA: Any = numba.config
+_KEPT = Path(_NUMBA.CACHE_DIR or _PACKAGE / "__pycache__")
+_NUMBA.CACHE_DIR = str(_KEPT / f"compiled-{code_version(_PACKAGE)}")
 
 
 def compiled(function: Kernel) -> Kernel:

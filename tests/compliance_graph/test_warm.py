@@ -5,13 +5,16 @@ Compiled code is shared within a process, so that the question is asked in a pro
 
 import subprocess
 import sys
+from pathlib import Path
 
 from numba.core.dispatcher import Dispatcher
 
+import compliance_graph
 from compliance_graph.addressbook import AddressBook
 from compliance_graph.exposure import Exposures
 from compliance_graph.graph import GrowingGraph, Transfers
 from compliance_graph.judge import ShippedModel
+from compliance_graph.kernels import code_version, thinned
 from compliance_graph.labels import Labels
 from compliance_graph.policy import load_policy
 from compliance_graph.rules import View, evaluate
@@ -23,6 +26,21 @@ def test_the_first_screening_and_the_first_explanation_compile_nothing():
     """Else an event loop stands still for half a minute on the first day of an installation."""
     done = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True)
     assert (done.stdout.split(), done.returncode) == (["asked", "nothing"], 0), done.stderr
+
+
+def test_no_compiled_code_outlives_a_change_of_what_was_compiled_into_it(tmp_path: Path):
+    """Wherever in the package that is: each state of the package has a folder of its own."""
+    inner, outer = tmp_path / "inner.py", tmp_path / "rules" / "outer.py"
+    outer.parent.mkdir()
+    outer.write_text("from inner import f")
+    versions = set()
+    for text in ("f = 1", "f = 2", ""):
+        inner.write_text(text)
+        versions.add(code_version(tmp_path))
+    inner.rename(outer.parent / "inner.py")
+    assert len(versions | {code_version(tmp_path)}) == 4
+    here = code_version(Path(compliance_graph.__file__).parent)
+    assert f"compiled-{here}" in thinned.stats.cache_path
 
 
 def compiled() -> set[tuple[str, str]]:
