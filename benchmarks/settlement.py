@@ -40,6 +40,7 @@ async def rate(
 
     ``backlog`` more orders wait all the while. Also the largest worker's peak memory, in MB.
     """
+    await world.forget_payments()
     dsn = await world.stage(orders + backlog)
     running = [world.worker(dsn, number, *arguments) for number in range(workers)]
     try:

@@ -1,8 +1,8 @@
 """A deployment to settle on: PostgreSQL, anvil, one vault with several lanes, worker processes.
 
-Every measurement gets a database of its own, wallets that nobody has paid before, and the chain as
-it was when the vault was new: anvil works out its whole state with every block, so that a chain
-on which 60,000 wallets were paid already costs twice as much per order as a fresh one.
+Every measurement gets a database of its own and wallets that nobody has paid before, and can have
+the chain as it was when the vault was new: anvil works out its whole state with every block, so
+that one on which 60,000 wallets were paid already costs twice as much per order as a fresh one.
 """
 
 import asyncio
@@ -61,13 +61,14 @@ class World:
         name = f"stage_{self.stages}"
         await _execute(self.server.dsn, f"CREATE DATABASE {name} TEMPLATE migrated")
         dsn = self.server.dsn_for(name)
-        await self._forget_payments()
         await self._register(dsn)
         await backlog.fill(dsn, self.stages * 10_000_000, orders)
         await _execute(self.server.dsn, "CHECKPOINT")
         return dsn
 
-    async def _forget_payments(self) -> None:
+    async def forget_payments(self) -> None:
+        """Take the chain back to where the vault was new. What was staged on it is worth nothing
+        from then on."""
         rpc = RpcClient([self.chain.url])
         try:
             await rpc.call("anvil_dropAllTransactions")

@@ -1,7 +1,7 @@
 """Screening on the way of real orders: who passes, who is vetoed, and what officers decide."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -92,10 +92,11 @@ async def opened(
 
 
 @pytest.fixture
-def bridge(opened: Bridge) -> Iterator[Bridge]:
-    """As it was opened, at the real time."""
+async def bridge(opened: Bridge) -> AsyncIterator[Bridge]:
+    """As it was opened, at the real time; the customer has spent nothing today."""
     ports = opened.ports
     opened.clock.ahead = timedelta()
+    await opened.store.pool.execute("DELETE FROM limit_usage")
     yield opened
     opened.ports = ports
 
