@@ -5,6 +5,7 @@ import pytest
 from chain.local.local_chain import LocalChain
 from tests.chain.world import World, fresh_address
 from tests.flows.conftest import needs_anvil, next_base_fee, undone
+from tests.support.waiting import eventually_sync
 
 pytestmark = needs_anvil
 
@@ -29,6 +30,7 @@ def test_a_chain_is_handed_on_as_it_was_whatever_failed(
     assert rpc("txpool_status") == {"pending": "0x0", "queued": "0x0"}
     assert next_base_fee(flow_contracts) == fee
     with undone(flow_chain, flow_contracts):
-        assert rpc("eth_getTransactionReceipt", rpc("eth_sendTransaction", payment)) is not None
+        sent = rpc("eth_sendTransaction", payment)
+        eventually_sync(lambda: rpc("eth_getTransactionReceipt", sent), what="mined by itself")
         block = rpc("eth_getBlockByNumber", "latest", False)
         assert block["baseFeePerGas"] == fee
