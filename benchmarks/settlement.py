@@ -71,7 +71,7 @@ async def floor(world: World, orders: int) -> float:
 
 
 async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    async with open_world(folder, LANES) as world:
+    async with open_world(folder, options.lanes) as world:
         by_workers: dict[int, dict[str, Any]] = {}
         floors = [await floor(world, options.orders)]
         for workers in options.workers:
@@ -140,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--lanes", type=int, default=LANES)
     parser.add_argument("--quick", action="store_true", help="only ours and the floor")
     parser.add_argument("--json", action="store_true", help="last line: one JSON object")
     options = parser.parse_args()
@@ -150,7 +151,7 @@ def main() -> None:
         report = asyncio.run(measure(folder, options))
     report |= {
         "orders": options.orders,
-        "lanes": LANES,
+        "lanes": options.lanes,
         "batch": settlement_floor.BATCH,
         "block_s": 1,
         "fsync": True,

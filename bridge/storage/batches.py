@@ -20,7 +20,7 @@ from settlement.ledger.accounts import PLATFORM, Account
 from settlement.money import Money
 from settlement.ports.chain import SignedTransaction
 from settlement.ports.store import BatchChange
-from settlement.transitions import COMPLETABLE, Change, Completion
+from settlement.transitions import COMPLETABLE, Advance, Change, Completion
 
 _TAKE_NONCE = """
     UPDATE lanes SET next_nonce = next_nonce + 1
@@ -302,12 +302,12 @@ async def _apply(
     if change.to is BatchStatus.CANCELLED and change.batch.kind is BatchKind.CALL:
         await connection.execute(_GIVE_BACK_CALL, after.id)
     await _all_or_nothing(connection, change.orders, now)
-    if change.advance is not None:
-        step = change.advance
-        told = (step.event.type, step.event.data)
-        await connection.execute(_ADVANCE, after.id, step.was, step.to, now, *told)
-    if change.completion is not None:
-        await _complete(connection, after.id, change.completion, now)
+    match change.step:
+        case Advance(was, to) as step:
+            told = (step.event.type, step.event.data)
+            await connection.execute(_ADVANCE, after.id, was, to, now, *told)
+        case Completion() as step:
+            await _complete(connection, after.id, step, now)
     await book_on(connection, PLATFORM, f"batch:{after.id}", change.platform_bookings, now)
     if change.to in DECIDED and after.block_number is not None:
         block = (after.block_number, after.block_hash)

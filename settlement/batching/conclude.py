@@ -53,9 +53,8 @@ def contradiction(batch: Batch, payouts: Sequence[Payout], inclusion: Inclusion)
 
 def complete(batch: Batch, inclusion: Inclusion, chain: ChainPort) -> BatchChange:
     """A final block paid them all."""
-    whole = Completion(batch.order_count)
-    books = _gas(inclusion, chain)
-    return BatchChange(batch, BatchStatus.FINAL, platform_bookings=books, completion=whole)
+    books, step = _gas(inclusion, chain), Completion(batch.order_count)
+    return BatchChange(batch, BatchStatus.FINAL, platform_bookings=books, step=step)
 
 
 def _gas(inclusion: Inclusion, chain: ChainPort) -> tuple[Booking, ...]:

@@ -91,8 +91,7 @@ class BatchChange:
     """What one decision does to a batch and, in the same transaction, to its orders.
 
     ``patch`` holds new values of :class:`~settlement.batch.Batch` fields. ``orders`` change one by
-    one, or all of them take the step ``advance``, or reach their end by ``completion``: at most
-    one of the three. ``platform_bookings`` go to the platform's books
+    one, or all of them take one ``step`` together. ``platform_bookings`` go to the platform's books
     (gas), keyed by batch.
     """
 
@@ -101,8 +100,7 @@ class BatchChange:
     patch: Mapping[str, Any] = field(default_factory=dict)
     orders: tuple[Change, ...] = ()
     platform_bookings: tuple[Booking, ...] = ()
-    advance: Advance | None = None
-    completion: Completion | None = None
+    step: Advance | Completion | None = None
 
 
 @dataclass(frozen=True, slots=True)

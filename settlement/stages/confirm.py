@@ -165,7 +165,7 @@ async def _mine(
         change = replace(change, orders=orders)
     elif has_paid(batch, inclusion):
         # A refund or dispute noticed on the way stays on the order: the batch may yet revert.
-        change = replace(change, advance=advance(Status.SUBMITTED, Status.CONFIRMING))
+        change = replace(change, step=advance(Status.SUBMITTED, Status.CONFIRMING))
     await ports.store.apply_batch(lane, change, now)
     return replace(
         batch,

@@ -145,6 +145,7 @@ async def test_failure_5_bytes_that_the_nodes_know_already_are_sent() -> None:
             client = RpcClient(urls)
             await client.broadcast(b"\x02signed")
             await client.close()
+        assert first.methods() == ["eth_sendRawTransaction"] * 2
 
 
 async def test_the_endpoint_that_served_last_is_asked_first() -> None:

@@ -41,7 +41,7 @@ async def test_a_batchs_step_moves_those_that_are_there_and_tells_it(scene: Scen
     assert await scene.store.apply_many([held]) == []
     [sent, _planned] = await scene.store.open_batches(lane)
     step = advance(Status.SUBMITTED, Status.CONFIRMING)
-    change = BatchChange(sent, BatchStatus.MINED, MINED, advance=step)
+    change = BatchChange(sent, BatchStatus.MINED, MINED, step=step)
     await scene.store.apply_batch(lane, change, after(1))
     moved = await scene.store.in_batch(batch.id)
     assert [order.status for order in moved] == [Status.CONFIRMING] * 2
@@ -95,7 +95,7 @@ async def test_completing_a_whole_batch_does_what_completing_each_order_does(
         lane, batch = await mined(one)
         change = BatchChange(batch, BatchStatus.FINAL)
         if one is whole:
-            change = replace(change, completion=Completion(3))
+            change = replace(change, step=Completion(3))
         else:
             orders = await one.store.in_batch(batch.id)
             change = replace(change, orders=tuple(completed(o, after(2)) for o in orders))
@@ -128,7 +128,7 @@ async def test_a_batch_completes_with_all_its_orders_or_not_at_all(scene: Scene)
     gone = move(third, Status.REFUND_PENDING, after(1), bookings=(journal.unreserved(third),))
     assert await scene.store.apply_many([gone]) == []
     before = await scene.store.balances(scene.tenant)
-    change = BatchChange(batch, BatchStatus.FINAL, completion=Completion(3))
+    change = BatchChange(batch, BatchStatus.FINAL, step=Completion(3))
     with pytest.raises(InvariantBroken):
         await scene.store.apply_batch(lane, change, after(2))
     assert await scene.store.balances(scene.tenant) == before

@@ -160,10 +160,11 @@ class BatchPart(LanePart):
             if change.to is _B.CANCELLED:
                 self._give_back_call(after.id)
             self._all_or_nothing(change.orders, now)
-            if change.advance is not None:
-                self._advance(after.id, change.advance, now)
-            if change.completion is not None:
-                self._complete(after.id, change.completion, now)
+            match change.step:
+                case Advance() as step:
+                    self._advance(after.id, step, now)
+                case Completion() as step:
+                    self._complete(after.id, step, now)
             self.write_bookings(PLATFORM, f"batch:{after.id}", change.platform_bookings)
             self.check_guards()
             if change.to in DECIDED and after.block_number is not None:
