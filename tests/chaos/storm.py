@@ -39,12 +39,13 @@ class Storm:
     depths: list[int] = field(default_factory=list)
 
     async def rage(self) -> None:
-        """Everything at once, until all of it has happened."""
+        """Everything at once, until all of it has happened; what fails ends the rest."""
         shop = Shop(self.system)
+        actors = (self._customers(shop), self._killer(), self._freezer(), self._reorganiser())
         try:
-            await asyncio.gather(
-                self._customers(shop), self._killer(), self._freezer(), self._reorganiser()
-            )
+            async with asyncio.TaskGroup() as group:
+                for actor in actors:
+                    group.create_task(actor)
         finally:
             await shop.close()
 

@@ -164,7 +164,11 @@ class System:
         elif target == "backend":
             await asyncio.to_thread(self.database.kill_backend, rng)
         else:
-            os.kill(self.children[target].pid, signal.SIGKILL)
+            await eventually(
+                lambda: self._signalled(self.children[target], signal.SIGKILL),
+                limit_s=READY_LIMIT_S,
+                what=f"{target} killed",
+            )
         self.counts[f"killed_{target.partition('-')[0]}"] += 1
 
     async def take_down(self, name: str) -> None:
@@ -175,15 +179,23 @@ class System:
     async def freeze(self, name: str, seconds: float) -> None:
         """SIGSTOP past the lease, then let it go on as if nothing had happened."""
         child = self.children[name]
-        with suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGSTOP)
+        if self._signalled(child, signal.SIGSTOP):
             self.counts["worker_frozen"] += 1
             await self.pause(seconds)
         self.thaw(child)
 
     def thaw(self, child: ChildProcess | ForkedProcess) -> None:
-        if child.alive:
-            os.kill(child.pid, signal.SIGCONT)
+        self._signalled(child, signal.SIGCONT)
+
+    def _signalled(self, child: ChildProcess | ForkedProcess, number: signal.Signals) -> bool:
+        """Whether there was a process to signal: it may have ended by itself just now."""
+        if not child.alive:
+            return False
+        try:
+            os.kill(child.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
     def all_faults(self) -> list[Any]:
         sources = [*self.rpcs, self.stripe_proxy, self.webhooks]
