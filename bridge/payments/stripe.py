@@ -216,8 +216,10 @@ async def _answer(call: Awaitable[Any]) -> dict[str, Any]:
     """The one map from the SDK's errors to ours."""
     try:
         answer: dict[str, Any] = (await call).to_dict()
-    except (stripe.CardError, stripe.IdempotencyError) as error:
+    except stripe.CardError as error:
         raise PaymentRefused(str(error), reason=error.code or "card_error") from error
+    except stripe.IdempotencyError as error:
+        raise PaymentRefused(str(error), reason=error.code or "idempotency_error") from error
     except stripe.RateLimitError as error:
         raise PaymentUnknown(str(error)) from error
     except stripe.InvalidRequestError as error:

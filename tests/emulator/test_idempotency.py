@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
 import stripe
 
-from tests.emulator.conftest import Bench, refusal
+from tests.emulator.conftest import SECRET_KEY, Bench, refusal, sdk
+from tests.emulator.servers import served
+from tests.support.faulty_stripe import FaultyStripe
 from tests.support.waiting import eventually
 
 KEY = {"idempotency_key": "key-1"}
@@ -54,6 +57,35 @@ async def test_a_key_in_use_is_a_409(bench: Bench) -> None:
     intent = await first
     again = await bench.v1.payment_intents.create_async(PARAMS, KEY)
     assert again.id == intent.id
+
+
+@pytest.mark.parametrize("behind_the_proxy", [False, True])
+async def test_half_a_request_takes_no_key(bench: Bench, behind_the_proxy: bool) -> None:
+    """Whoever dies between its headers and its body has asked for nothing, with a proxy or not."""
+    intent = await bench.captured()
+    refund = {"payment_intent": intent.id}
+    if not behind_the_proxy:
+        say_half(bench.url, "/v1/refunds")
+        await bench.v1.refunds.create_async(refund, KEY)
+        return
+    with served(FaultyStripe(bench.url)) as url:
+        say_half(url, "/v1/refunds")
+        await sdk(url).v1.refunds.create_async(refund, KEY)
+
+
+def say_half(url: str, path: str) -> None:
+    """The head of a request that uses the key, and then nothing, until the server hangs up."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {SECRET_KEY}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 42\r\n"
+        f"Idempotency-Key: {KEY['idempotency_key']}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(head.encode())
+        line.shutdown(socket.SHUT_WR)
+        while line.recv(4096):
+            pass
 
 
 async def test_a_wrong_parameter_leaves_the_key_free(bench: Bench) -> None:

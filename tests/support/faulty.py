@@ -81,10 +81,13 @@ class Faults:
         return kind
 
 
-async def read_body(receive: Any) -> bytes:
+async def read_body(receive: Any) -> bytes | None:
+    """``None``: the caller went away in the middle. No server acts upon half a request."""
     body, more = b"", True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body

@@ -81,7 +81,10 @@ class FaultyRpc:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             return await lifespan(receive, send)
-        payload = json.loads(await read_body(receive))
+        body = await read_body(receive)
+        if body is None:
+            return None
+        payload = json.loads(body)
         calls = payload if isinstance(payload, list) else [payload]
         methods = [str(call["method"]) for call in calls]
         self.requests += methods

@@ -52,6 +52,8 @@ class FaultyStripe:
         if scope["type"] == "lifespan":
             return await lifespan(receive, send)
         body, method = await read_body(receive), scope["method"]
+        if body is None:
+            return None
         possible = (*API_KINDS, "said_twice") if method == "POST" else API_KINDS
         kind = self.faults.take([f"{method} {scope['path']}"], possible)
         if kind == "timeout_before":
@@ -103,6 +105,8 @@ class FaultyWebhooks:
         if scope["type"] == "lifespan":
             return await lifespan(receive, send)
         body = await read_body(receive)
+        if body is None:
+            return None
         kind = self.faults.take([str(json.loads(body)["type"])], WEBHOOK_KINDS)
         await self._overtaken()
         if kind == "webhook_lost":
