@@ -110,6 +110,7 @@ class World:
             "STRIPE_API_KEY": "sk_test_bench",
             "STRIPE_API_BASE": "http://127.0.0.1:9",  # nobody listens: no order needs the card
             "TIDEGATE_LOG_LEVEL": "warning",
+            "TIDEGATE_GRAPH": "false",  # screening comes before the capture, where this begins
         }
         log = self.folder / f"worker-{self.stages}-{number}.log"
         return ChildProcess("worker", command, log_path=log, env=env)

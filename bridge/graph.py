@@ -45,7 +45,7 @@ async def open_graph(
     """Lists and graph, where the deployment has one; else the lists alone."""
     if not settings.graph:
         # Said at every start: who leaves it out should not find out from a case.
-        logging.get("graph").warning("screening_by_lists_alone", why="TIDEGATE_GRAPH is not true")
+        logging.get("graph").warning("screening_by_lists_alone", why="TIDEGATE_GRAPH is false")
         return lists
     for name in ("compliance_graph.screening", "compliance_graph.judge"):
         await asyncio.to_thread(import_module, name)  # takes a second

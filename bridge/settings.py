@@ -240,8 +240,9 @@ class Settings:
     graph: bool = _var(
         "TIDEGATE_GRAPH",
         parse_flag,
-        "false",
-        "Whether a transfer graph that workers follow screens besides the lists: true or false.",
+        "true",
+        "Whether a transfer graph that workers follow screens besides the lists, with rules and "
+        "model; false: lists alone, and whoever they do not name is cleared.",
         "flag",
     )
     graph_labels: tuple[str, ...] = _var(

@@ -130,7 +130,6 @@ def environment(folder: DataFolder, port: int, backing: Backing, **values: str) 
         "TIDEGATE_HOST": "127.0.0.1",
         "TIDEGATE_PORT": str(port),
         "TIDEGATE_STATE_DIR": str(folder.root),
-        # The demonstration screens as a deployment should; TIDEGATE_GRAPH=false: lists alone.
         "TIDEGATE_GRAPH": os.environ.get("TIDEGATE_GRAPH", "true"),
         **values,
     }

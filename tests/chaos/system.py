@@ -290,6 +290,7 @@ def _environment(
         "TIDEGATE_PORT": str(api_port),
         "TIDEGATE_STATE_DIR": str(folder),
         "TIDEGATE_ADDRESS_LISTS": str(folder / "listed.csv"),
+        "TIDEGATE_GRAPH": "false",  # a hundred starts would read a graph that knows nobody
         "TIDEGATE_QUOTE_LIFE_S": str(options.quote_life_s),
         "TIDEGATE_TICK_MS": "200",
         "TIDEGATE_SWEEP_S": "8",

@@ -67,6 +67,7 @@ def workers_of(bridge, dsn: str, emulator_url: str, folder: Path) -> Iterator[Wo
         "TIDEGATE_STATE_DIR": str(folder),
         "TIDEGATE_KEYSTORE_PASSWORD_FILE": str(password),
         "TIDEGATE_ADDRESS_LISTS": str(bridge.lists),
+        "TIDEGATE_GRAPH": "false",
     }
     workers = Workers(folder, environment)
     try:

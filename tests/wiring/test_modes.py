@@ -119,6 +119,7 @@ async def test_worker_and_api_ask_the_same_prices(opener, database_dsn, tmp_path
         "STRIPE_API_KEY": "sk_test_wiring",
         "TIDEGATE_STATE_DIR": str(tmp_path),
         "TIDEGATE_PRICE_SOURCES": "kraken,coinbase",
+        "TIDEGATE_GRAPH": "false",
     }
     async with opener(load(environment)) as opened:
         assert isinstance(opened.prices, MarketPrices)
