@@ -4,7 +4,8 @@ Order of weight: a veto list blocks; an officer's allow list clears, up to a lim
 wallet that is exposed to sanctioned ones; a list, a rule or the model may ask for a review. The
 model alone never refuses. Where nothing can be said for lack of history or of
 answers (an abstention), the wallet is cleared up to the tenant's limit and reviewed above it: a
-fresh wallet is the normal customer.
+fresh wallet is the normal customer. Before what an order has paid into an escrow leaves it, an
+abstention about the wallet itself is not asked about again: the order answered for it.
 """
 
 from collections.abc import Mapping
@@ -37,7 +38,8 @@ class Facts:
     an allow list names the wallet; ``allowance_spares`` is false where that is not enough, since
     more is paid than one officer may approve alone. ``abstained`` says why the graph could not be
     asked in full (``None``: it could). ``answer`` is ``None`` where no model is deployed.
-    ``unscored`` is what was cleared unscored before; asked only where it decides.
+    ``unscored`` is what was cleared unscored before; asked only where it decides. ``counted``: the
+    order was judged by all of it before its money was taken.
     ``explanation`` says what moved the model, for the officer: no verdict depends on it.
     """
 
@@ -54,6 +56,7 @@ class Facts:
     explanation: Mapping[str, Any] | None = None
     allowance_spares: bool = True
     unscored: Unscored | None = None
+    counted: bool = False
 
     def as_json(self) -> dict[str, Any]:
         amount, answer = self.amount, self.answer
@@ -82,6 +85,7 @@ class Facts:
             # Older evidence lacks it, and has to come out again as it was.
             **({} if self.allowance_spares else {"allowance_spares": False}),
             **({} if self.unscored is None else {"unscored": _amounts(self.unscored)}),
+            **({"counted": True} if self.counted else {}),
         }
 
     @staticmethod
@@ -103,6 +107,7 @@ class Facts:
             explanation=stored["explanation"],
             allowance_spares=stored.get("allowance_spares", True),
             unscored=_unscored(stored.get("unscored")),
+            counted=stored.get("counted", False),
         )
 
 
@@ -153,7 +158,7 @@ def _judged(facts: Facts, policy: Policy) -> tuple[Outcome, tuple[Reason, ...]]:
     silence = _silence(facts)
     if silence is None:
         return Outcome.CLEAR, listed
-    if not policy.within_limit(facts.tenant_id, facts.amount):
+    if not _answered(facts) and not policy.within_limit(facts.tenant_id, facts.amount):
         above = Reason(silence.code, f"{silence.detail}, and more is paid than goes unlooked at")
         return Outcome.REVIEW, (*listed, above)
     over = _over_window(facts, policy)
@@ -217,7 +222,14 @@ def _silence(facts: Facts) -> Reason | None:
     return None
 
 
+def _answered(facts: Facts) -> bool:
+    """Whether the silence was answered for before, within the limit or by an officer. One that
+    passes is waited for."""
+    return facts.counted and facts.abstained not in _PASSING
+
+
 UNKNOWN, STALE, INCOMPLETE, INDEXER = "unknown", "stale", "incomplete", "indexer"
+_PASSING = frozenset({STALE, INCOMPLETE, INDEXER})
 _SILENCES = {
     UNKNOWN: "no source has seen this wallet",
     STALE: "the transfer graph has not been read lately",

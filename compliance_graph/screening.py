@@ -133,6 +133,7 @@ class GraphScreener:
             list_reasons=listed.reasons,
             list_versions=listed.versions,
             allowance_spares=listed.evidence.get("allowance_spares", True),
+            counted=subject.scope is Scope.COUNTED,
         )
         if listed.outcome is Outcome.BLOCK:
             return Judged(assess(facts, self._policy), facts)

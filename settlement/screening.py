@@ -1,6 +1,7 @@
 """Judging every address that an order may pay: its wallet, and the parties of its escrow.
 
-The port judges one address at a time, so that every screener judges all of them alike.
+The port judges one address at a time, so that every screener judges all of them alike. What an
+officer approved about an address in the order's case is spared it when it is judged again.
 """
 
 from collections import defaultdict
@@ -58,7 +59,7 @@ def worst(wallet: str, verdicts: Mapping[str, Verdict]) -> Verdict:
     """
     outcome = min((v.outcome for v in verdicts.values()), key=_SEVERITY.index)
     reasons = [
-        reason if address == wallet else Reason(reason.code, f"{address}: {reason.detail}")
+        reason if address == wallet else Reason(reason.code, _named(address) + reason.detail)
         for address, verdict in verdicts.items()
         for reason in verdict.reasons
         if verdict.outcome is outcome
@@ -73,6 +74,40 @@ def worst(wallet: str, verdicts: Mapping[str, Verdict]) -> Verdict:
         {BY_ADDRESS: {address: v.coverage for address, v in verdicts.items()}},
         {BY_ADDRESS: {address: v.evidence for address, v in verdicts.items()}},
     )
+
+
+def reasons_about(address: str, reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """Those of :func:`worst`'s reasons that are about this party, as they were judged."""
+    name = _named(address)
+    return tuple(
+        Reason(reason.code, reason.detail.removeprefix(name))
+        for reason in reasons
+        if reason.detail.startswith(name)
+    )
+
+
+def _named(address: str) -> str:
+    """How a reason about a party begins."""
+    return f"{address}: "
+
+
+def spared(verdicts: Mapping[str, Verdict], approved: Sequence[Reason]) -> dict[str, Verdict]:
+    """To be decided by, not to be stored: each review with the reasons that nobody has approved.
+
+    ``approved`` are the reasons of the order's approved case. Who has nothing new is clear; a block
+    stays one. Codes count: the numbers in the sentences change with every block.
+    """
+    return {
+        address: _spared(verdict, {reason.code for reason in reasons_about(address, approved)})
+        for address, verdict in verdicts.items()
+    }
+
+
+def _spared(verdict: Verdict, codes: Collection[str]) -> Verdict:
+    if verdict.outcome is not Outcome.REVIEW or not verdict.reasons:
+        return verdict
+    new = tuple(reason for reason in verdict.reasons if reason.code not in codes)
+    return replace(verdict, outcome=Outcome.REVIEW if new else Outcome.CLEAR, reasons=new)
 
 
 async def vetoed_orders(screening: ScreeningPort, orders: Sequence[Order]) -> frozenset[OrderId]:

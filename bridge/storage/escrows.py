@@ -21,13 +21,15 @@ from bridge.storage.escrow_codec import (
     patch_json,
 )
 from bridge.storage.ledger import book_on
+from bridge.storage.screenings import reasons_from
 from settlement.errors import InvariantBroken, NotFound
 from settlement.escrow import Action, CallOutcome, Escrow, EscrowChange, EscrowId, EscrowStatus
 from settlement.events import Event
-from settlement.ids import TenantId
+from settlement.ids import OrderId, TenantId
 from settlement.order import FINAL
 from settlement.ports.accepting import Attest, Idempotency
 from settlement.ports.escrow_store import Note
+from settlement.ports.screening import Reason
 
 # An escrow awaits its order: it is looked at once that order has ended, not before.
 _CLAIM = f"""
@@ -80,6 +82,14 @@ _ACTIONS = """
 """
 _OF_NETWORK = """
     SELECT * FROM escrows WHERE network = $1 AND status = ANY($2::text[]) ORDER BY id
+"""
+# An order may be held after its review: all its cases are about the one screening. What was noted
+# beside a clearance was put to nobody.
+_APPROVED = """
+    SELECT reasons FROM screenings
+    WHERE outcome = 'review'
+      AND id IN (SELECT screening_id FROM cases WHERE order_id = $1 AND status = 'approved')
+    ORDER BY created_at, id
 """
 _CALL = """
     SELECT b.status, b.mined_ref, b.block_number, c.refused_reason
@@ -139,6 +149,10 @@ class EscrowPart(Part):
     async def escrows_in(self, network: str, statuses: Collection[EscrowStatus]) -> list[Escrow]:
         names = [status.value for status in statuses]
         return await with_actions(self.pool, await self.pool.fetch(_OF_NETWORK, network, names))
+
+    async def approved_reasons(self, order_id: OrderId) -> list[Reason]:
+        rows = await self.pool.fetch(_APPROVED, order_id)
+        return [reason for row in rows for reason in reasons_from(row["reasons"])]
 
     async def call_outcome(self, call_id: str) -> CallOutcome | None:
         row = await self.pool.fetchrow(_CALL, call_id)

@@ -1,7 +1,7 @@
 """Verdicts in SQL: kept whole, so that each can be made again from its row alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -124,10 +124,9 @@ def screening_from(row: Any) -> ScreeningRecord:
     if row["amount_minor"] is not None:
         amount = Money(int(row["amount_minor"]), asset_from_id(row["asset"], row["asset_scale"]))
     who = (row["tenant_id"], row["network"], row["wallet"], row["customer"])
-    reasons = tuple(Reason(reason["code"], reason["detail"]) for reason in row["reasons"])
     verdict = Verdict(
         Outcome(row["outcome"]),
-        reasons,
+        reasons_from(row["reasons"]),
         row["versions"],
         row["score_ppm"],
         json.loads(row["coverage"]),
@@ -136,6 +135,11 @@ def screening_from(row: Any) -> ScreeningRecord:
     return ScreeningRecord(
         row["id"], Subject(*who, amount, row["order_id"]), verdict, row["digest"], row["created_at"]
     )
+
+
+def reasons_from(column: Sequence[Mapping[str, str]]) -> tuple[Reason, ...]:
+    """A verdict's reasons from their column."""
+    return tuple(Reason(reason["code"], reason["detail"]) for reason in column)
 
 
 def _amount(amount: Money | None) -> tuple[int | None, str | None, int | None]:

@@ -91,6 +91,7 @@ READS: frozenset[str] = frozenset(
         "store.balances",
         "store.totals",
         "store.escrows_in",
+        "store.approved_reasons",
         "store.call_outcome",
         "store.batch_outcome",
         "chain.normalize_address",

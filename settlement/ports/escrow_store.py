@@ -1,6 +1,6 @@
 """Escrows as rows: attest, claim, change. The rules are those of :mod:`settlement.ports.store`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +8,7 @@ from typing import Protocol
 from settlement.escrow import Action, CallOutcome, Escrow, EscrowChange, EscrowId, EscrowStatus
 from settlement.ids import OrderId, TenantId
 from settlement.ports.accepting import Attest, Idempotency
+from settlement.ports.screening import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class EscrowStore(Protocol):
 
     async def escrows_in(self, network: str, statuses: Collection[EscrowStatus]) -> list[Escrow]:
         """Every escrow of ``network`` in one of ``statuses`` (for repairs)."""
+        ...
+
+    async def approved_reasons(self, order_id: OrderId) -> Sequence[Reason]:
+        """What officers approved the order in spite of: the reasons of the review that its approved
+        case is about; empty without one."""
         ...
 
     async def call_outcome(self, call_id: str) -> CallOutcome | None:

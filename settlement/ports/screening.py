@@ -24,7 +24,8 @@ class Scope(StrEnum):
 
     ALL = "all"
     COUNTED = "counted"
-    """All but what was cleared unscored before: the order counted before its money was taken."""
+    """All but what the order answered for before its money was taken: what was cleared unscored
+    before, and that nothing can be said about the wallet itself."""
     LISTS = "lists"
     """Lists alone: a purse of ours, of which no chain can know anything yet."""
 

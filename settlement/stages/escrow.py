@@ -2,10 +2,12 @@
 
 Each look reads what the chain says at a final block and stores what is new; only when nothing is
 new is something done, one call at a time. Whoever would be paid by it is screened right before the
-call is stored; the action and its call are one transaction, so a crash leaves both or neither. The
+call is stored, and not held up by what officers approved in the order's case; the verdict is kept
+as it was made. The action and its call are one transaction, so a crash leaves both or neither. The
 lane of the escrow's operator signs and follows the call like any of its own.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,15 +23,15 @@ from settlement.escrow import (
 )
 from settlement.escrowing.act import act, plan, unpaid
 from settlement.escrowing.observe import WITHDRAWN, funded, observe
-from settlement.ids import payment_key
+from settlement.ids import OrderId, payment_key
 from settlement.money import format_minor
 from settlement.order import FINAL, HoldReason
 from settlement.ports.bundle import Ports, each
 from settlement.ports.escrow import EscrowPort
 from settlement.ports.escrow_store import Note
-from settlement.ports.screening import Scope, Subject
+from settlement.ports.screening import Outcome, Scope, Subject, Verdict
 from settlement.schedule import after, retry_at
-from settlement.screening import judge_each
+from settlement.screening import judge_each, spared
 
 
 async def tick(ports: Ports) -> int:
@@ -130,7 +132,7 @@ async def _act(
     change = act(
         escrow,
         planned,
-        verdicts,
+        await _spared(ports, order.id, verdicts),
         lambda what: port.call(escrow.terms, what),
         now,
         ports.policy,
@@ -141,6 +143,15 @@ async def _act(
         for address, verdict in verdicts.items():
             await ports.store.save_screening(replace(subject, wallet=address), verdict, now)
     return change
+
+
+async def _spared(
+    ports: Ports, order_id: OrderId, verdicts: Mapping[str, Verdict]
+) -> Mapping[str, Verdict]:
+    """What decides, once it is known what officers approved."""
+    if all(verdict.outcome is not Outcome.REVIEW for verdict in verdicts.values()):
+        return verdicts
+    return spared(verdicts, await ports.store.approved_reasons(order_id))
 
 
 async def _tell(ports: Ports) -> int:

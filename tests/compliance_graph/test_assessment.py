@@ -117,6 +117,61 @@ def test_an_abstention_clears_up_to_the_limit_and_asks_above(silence, code):
         assert outcome(**silence, amount=amount) == (Outcome.REVIEW, [code])
 
 
+ABOVE = Money(100_001, USD)
+
+
+@pytest.mark.parametrize("passing", [STALE, INCOMPLETE, INDEXER])
+def test_a_silence_that_passes_is_waited_for_though_the_order_was_counted(passing):
+    """It goes away by itself, and is looked at again; within the limit it never counted."""
+    silent = {"abstained": passing, "counted": True}
+    assert outcome(**silent, amount=ABOVE) == (Outcome.REVIEW, [f"abstained.{passing}"])
+    assert outcome(**silent) == (Outcome.CLEAR, [f"abstained.{passing}"])
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        {"answer": ModelAnswer(999_999, None, "m1", review=True)},
+        {"findings": (finding("exposure.sanctioned.in", "review"),)},
+        {"listed": Outcome.REVIEW, "list_reasons": (Reason("list.watched", "asks"),)},
+        {"listed": Outcome.BLOCK, "list_reasons": (Reason("list.ofac", "names it"),)},
+    ],
+)
+def test_a_doubt_counts_though_the_order_was_counted(doubt):
+    """Beside a silence, too: only the silence itself was answered for."""
+    for silent in ({}, {"abstained": UNKNOWN}):
+        expected = outcome(**doubt, **silent)
+        assert expected[0] is not Outcome.CLEAR
+        assert outcome(**doubt, **silent, counted=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("silence", "code"),
+    [
+        ({"abstained": UNKNOWN}, "abstained.unknown"),
+        ({"answer": ModelAnswer(None, "two transfers", "m1")}, "abstained.model"),
+        ({"answer": None}, "abstained.no_model"),
+    ],
+)
+def test_a_silence_about_the_wallet_itself_is_not_asked_about_twice(silence, code):
+    """Whatever is paid: the order answered for it before its money was taken."""
+    assert outcome(**silence, amount=ABOVE) == (Outcome.REVIEW, [code])
+    for amount in (ABOVE, Money(1, Asset("JPY", 0)), None):
+        assert outcome(**silence, amount=amount, counted=True) == (Outcome.CLEAR, [code])
+
+
+def test_a_counted_verdict_replays_and_one_from_before_comes_out_as_it_was():
+    """The evidence says that it was counted, and says nothing where it was not."""
+    facts = replace(FACTS, abstained=UNKNOWN, amount=ABOVE)
+    outcomes = {False: Outcome.REVIEW, True: Outcome.CLEAR}
+    for counted, expected in outcomes.items():
+        verdict = assess(replace(facts, counted=counted), POLICY)
+        stored = json.loads(json.dumps(dict(verdict.evidence)))
+        again = assess(Facts.from_json(stored, {}), POLICY)
+        assert (again.outcome, again.digest) == (expected, verdict.digest)
+        assert stored.get("counted", "nothing") == (True if counted else "nothing")
+
+
 @pytest.mark.parametrize(
     ("unscored", "codes"),
     [

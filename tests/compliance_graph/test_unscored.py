@@ -58,11 +58,13 @@ async def authorized(scene: Scene, number: int, **changes) -> Order:
     return await paid(scene, order, number)
 
 
-async def escrowed(scene: Scene, number: int, customer: str, payee: str) -> Order:
+async def escrowed(
+    scene: Scene, number: int, customer: str, payee: str, gross_minor: int = 80_000
+) -> Order:
     """For a payee, by a payer whom nobody knows either."""
     payer = f"0x{0xB00000 + number:040x}"
     parties = {"payer": payer, "payee": payee}
-    order, _ = await agree(scene, gross_minor=80_000, customer=customer, **parties)
+    order, _ = await agree(scene, gross_minor=gross_minor, customer=customer, **parties)
     return await paid(scene, order, number)
 
 
@@ -147,6 +149,22 @@ async def test_many_escrows_for_one_fresh_payee_are_looked_at_before_their_money
     assert "unscored.wallet" in codes(await screener.screen(Subject.of(plain)))
     released = await judge_each(screener, orders[3], [SHARED], Scope.COUNTED)
     assert released[SHARED].outcome is Outcome.CLEAR
+
+
+async def test_a_large_escrow_for_a_fresh_payee_is_asked_about_once_and_released(shop):
+    """Before its money is taken; each later verdict says that it was counted, and replays."""
+    scene, _, screener = shop
+    order = await escrowed(scene, 1, "customer-1", SHARED, gross_minor=150_000)
+    before = await judge(screener, order)
+    assert before.outcome is Outcome.REVIEW
+    assert set(codes(before)) == {"abstained.unknown"}
+    released = (await judge_each(screener, order, [SHARED], Scope.COUNTED))[SHARED]
+    assert (released.outcome, codes(released)) == (Outcome.CLEAR, ["abstained.unknown"])
+    assert released.evidence["counted"] is True
+    kept = load_policy()
+    assert replayed(released, SHARED, lambda _: kept).digest == released.digest
+    again = (await judge_each(screener, order, [SHARED]))[SHARED]
+    assert again.outcome is Outcome.REVIEW
 
 
 async def test_an_escrow_counts_once_for_its_customer_whoever_is_paid_from_it(shop):

@@ -144,16 +144,21 @@ def terms(deal: Deal, **changes: Any) -> dict[str, Any]:
     }
 
 
-async def order_body(bridge: Bridge, escrow: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
-    quote = await bridge.quote()
+async def order_body(
+    bridge: Bridge, escrow: dict[str, Any] | None, amount: str = "100.00", **more: Any
+) -> dict[str, Any]:
+    quote = await bridge.quote(amount)
     body = {"quote_id": quote["id"], "customer": "cus_1", "settle_to": "escrow", **more}
     return body if escrow is None else {**body, "escrow": escrow}
 
 
-async def agreed(bridge: Bridge, deal: Deal | None = None, **changes: Any) -> Deal:
+async def agreed(
+    bridge: Bridge, deal: Deal | None = None, amount: str = "100.00", **changes: Any
+) -> Deal:
     """An order whose tokens will go to an escrow; the card is not paid yet."""
     deal = deal or a_deal(bridge)
-    answer = await bridge.post("/v1/orders", await order_body(bridge, terms(deal, **changes)))
+    body = await order_body(bridge, terms(deal, **changes), amount)
+    answer = await bridge.post("/v1/orders", body)
     assert answer.status_code == 201, answer.text
     deal.order_id, deal.id = answer.json()["id"], answer.json()["escrow"]
     await bridge.until(deal.order_id, lambda order: order.payment_intent_id)

@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from bridge.storage.codec import checked_patch
+from bridge.storage.memory.cases import CasePart
 from bridge.storage.memory.ledger import LedgerPart
 from bridge.storage.memory.state import after_ms
 from settlement.batch import payout_of
-from settlement.errors import InvariantBroken
+from settlement.case import Case, order_change
+from settlement.errors import CaseDecided, InvariantBroken
 from settlement.events import StoredEvent
 from settlement.ids import OrderId, TenantId, new_id
 from settlement.order import FINAL, HoldReason, Order, Status
@@ -22,7 +24,7 @@ _VETOES = frozenset(
 )
 
 
-class OrderPart(LedgerPart):
+class OrderPart(CasePart, LedgerPart):
     """Implements :class:`settlement.ports.store.OrderStore`."""
 
     async def claim(
@@ -79,6 +81,7 @@ class OrderPart(LedgerPart):
                 **patch,
             )
             self.tables.orders[moved.id] = moved
+            self.follow(stored, moved, now)
             self.write_bookings(moved.tenant_id, moved.id, change.bookings)
             self.tell(moved.id, change.events, now)
             if change.gives_back_limit:
@@ -86,6 +89,17 @@ class OrderPart(LedgerPart):
         self.check_guards()
         self._check_unique()
         return unmatched
+
+    def save_case(self, case: Case, now: datetime) -> None:
+        """Store the case, and move its order if it is decided.
+
+        Raises :class:`~settlement.errors.CaseDecided` when the order has left the review.
+        """
+        with self.transaction():
+            change = order_change(case, self.tables.orders[case.order_id], now)
+            self.keep_case(case)
+            if change is not None and self.apply_all([change], now):
+                raise CaseDecided("the order has left the review or the hold")
 
     def _give_back(self, order: Order) -> None:
         day = order.created_at.astimezone(UTC).date()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 
 from settlement.batch import Batch, Lane, RequestedCall
+from settlement.case import Case, CaseId
 from settlement.escrow import Escrow, EscrowId
 from settlement.events import Event, StoredEvent
 from settlement.ids import OrderId, TenantId
@@ -80,6 +81,7 @@ class Tables:
     keys: dict[tuple[TenantId, str], KeyRow] = field(default_factory=dict)
     used: dict[tuple[TenantId, str, str, date], int] = field(default_factory=dict)
     screenings: dict[str, tuple[Subject, Verdict]] = field(default_factory=dict)
+    cases: dict[CaseId, Case] = field(default_factory=dict)
     entries: dict[tuple[TenantId, str, str, int], Entry] = field(default_factory=dict)
     balances: dict[tuple[TenantId, Account, Asset], Balance] = field(default_factory=dict)
     networks: dict[str, NetworkState] = field(default_factory=dict)
