@@ -8,6 +8,7 @@ import pytest
 from bridge.storage.cases import case_from, locked_case_on, save_case_on
 from bridge.storage.memory import MemoryStore
 from settlement.case import Case, approve, reject
+from settlement.errors import CaseDecided
 from settlement.ledger import journal
 from settlement.order import HoldReason, Order, Status
 from settlement.ports.screening import Outcome, Reason, Subject, Verdict
@@ -96,13 +97,15 @@ async def test_a_case_that_is_not_approved_approves_nothing(
 
 
 async def test_a_case_that_closed_by_itself_approves_nothing(scene: Scene) -> None:
-    """The order expired in review, one officer's yes or not."""
+    """The order expired in review, one officer's yes or not; nobody decides it afterwards."""
     for steps in ((), (approved_once,)):
         order = await judged(scene, Status.IN_REVIEW)
         for decide in steps:
             await decided(scene, order, decide)
         gone = void(order, Status.EXPIRED, "review_timeout", NOW, under_lease=False)
         await scene.apply(gone)
+        with pytest.raises(CaseDecided):
+            await decided(scene, order, approved_by_another)
         assert await scene.store.approved_reasons(order.id) == []
 
 
