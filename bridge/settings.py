@@ -238,9 +238,7 @@ class Settings:
     )
 
     graph: bool = _var(
-        "TIDEGATE_GRAPH",
-        parse_flag,
-        "true",
+        *("TIDEGATE_GRAPH", parse_flag, "true"),
         "Whether a transfer graph that workers follow screens besides the lists, with rules and "
         "model; false: lists alone, and whoever they do not name is cleared.",
         "flag",
