@@ -2,21 +2,24 @@
 
 The product has no switch for any of it: :mod:`tests.chaos.worker` disables a guard in its own
 process before it starts, by wrapping a port or by taking a guard out of a module. A guard that is
-no longer where it was fails loudly here, instead of being sabotaged in vain.
+no longer where it was fails loudly here, instead of being sabotaged in vain;
+``test_sabotages.py`` switches each off once without a storm, so that this is noticed at once.
 """
 
+import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 from eth_account.typed_transactions import TypedTransaction
 from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 
-from bridge.payments import stripe as stripe_adapter
 from bridge.storage import orders as orders_sql
 from chain.signers import Eip1559Transaction
+from settlement import ids
 from settlement.errors import ChainUnknown
 from settlement.ledger import journal
 from settlement.ledger.entry import Booking
@@ -34,6 +37,29 @@ class Guard:
     protects: str
     finding: str
     disable: Callable[[Ports], Ports]
+
+
+def there(thing: Any, name: str) -> Any:
+    """``thing.name``, which must be there: else the guard has moved, and this must follow it."""
+    if not hasattr(thing, name):
+        raise LookupError(f"{thing!r} has no {name} any more: the guard has moved")
+    return getattr(thing, name)
+
+
+def put(module: ModuleType, name: str, value: Any) -> list[str]:
+    """``value`` instead of ``module.name``, there and wherever else it was imported from there.
+
+    Returns the names of the modules that use it from now on.
+    """
+    original = there(module, name)
+    users = [
+        user
+        for user in list(sys.modules.values())
+        if isinstance(user, ModuleType) and vars(user).get(name) is original
+    ]
+    for user in users:
+        setattr(user, name, value)
+    return sorted(user.__name__ for user in users)
 
 
 def _chains(ports: Ports, **methods: Callable[..., Any]) -> Ports:
@@ -88,7 +114,7 @@ async def _signed_anew(chain: Any, raw: bytes, batch_step: int) -> bytes:
         priority_fee_wei=fields["maxPriorityFeePerGas"],
     )
     lane = Account.recover_transaction(raw)
-    signed = await chain._signer(lane).sign(transaction)
+    signed = await there(chain, "_signer")(lane).sign(transaction)
     return bytes(signed.raw)
 
 
@@ -96,8 +122,10 @@ def absent_receipt(ports: Ports) -> Ports:
     """A receipt that was there and is not there now: the transaction has failed."""
     seen: dict[str, Inclusion] = {}
 
-    async def inclusions(chain: Any, refs: Sequence[str]) -> list[Inclusion]:
-        found = list(await chain.inclusions(refs))
+    async def inclusions(
+        chain: Any, refs: Sequence[str], *, complete: bool = False
+    ) -> list[Inclusion]:
+        found = list(await chain.inclusions(refs, complete=complete))
         seen.update({inclusion.ref: inclusion for inclusion in found})
         missing = seen.keys() & set(refs) - {inclusion.ref for inclusion in found}
         return [*found, *(replace(seen[ref], succeeded=False) for ref in missing)]
@@ -119,13 +147,13 @@ def rebroadcast(ports: Ports) -> Ports:
 
 def reservation(ports: Ports) -> Ports:
     """Money is captured although no tokens were set aside for it."""
-    journal.reserved = lambda _order: Booking("reserved")
+    put(journal, "reserved", lambda _order: Booking("reserved"))
     return ports
 
 
 def epoch(ports: Ports) -> Ports:
     """Whoever wakes late writes what it decided before it froze."""
-    orders_sql.GUARD = "true"
+    put(orders_sql, "GUARD", "true")
     return ports
 
 
@@ -137,8 +165,8 @@ def veto_reread(ports: Ports) -> Ports:
 
 
 def derived_key(ports: Ports) -> Ports:
-    """Every try is a new effect to Stripe."""
-    stripe_adapter.payment_key = lambda *_: uuid.uuid4().hex
+    """Every try is a new effect to Stripe: intents, captures, cancellations, refunds, notes."""
+    put(ids, "payment_key", lambda *_: uuid.uuid4().hex)
     return ports
 
 
@@ -182,7 +210,9 @@ def refunds_reread(ports: Ports) -> Ports:
 def quorum(ports: Ports) -> Ports:
     """The word of one endpoint is enough, whatever the deployment says."""
     for chain in ports.chains.values():
-        chain._rpc.quorum = 1
+        rpc = there(chain, "_rpc")
+        there(rpc, "quorum")
+        rpc.quorum = 1
     return ports
 
 
