@@ -197,6 +197,7 @@ def _ledger(evidence: Evidence, cards: Mapping[str, Card]) -> Iterator[Finding]:
         ("stripe:receivable", "USD"): sum(c.received - c.refunded for c in cards.values()),
         ("customer:payable", "USD"): -owed,
         ("vault:inventory", "local:DUSD"): evidence.vault_minor,
+        ("vault:inventory", "local:ETH"): evidence.vault_wei,
         ("hot_wallet", "local:ETH"): evidence.lanes_wei,
         **_income(evidence),
     }
@@ -218,13 +219,13 @@ def _income(evidence: Evidence) -> dict[tuple[str, str], int]:
     names = {kind: f"income:{kind}" for kind in ("processing", "network", "spread", "rounding")}
     names["principal"] = "position"
     sums: Counter[tuple[str, str]] = Counter({(name, "USD"): 0 for name in names.values()})
-    tokens = 0
+    sums.update({("position", f"local:{token}"): 0 for token in ("DUSD", "ETH")})
     for order in evidence.rows["orders"]:
         if order["status"] == "completed":
-            tokens += int(order["token_minor"])
+            sums["position", f"{order['network']}:{order['token']}"] += int(order["token_minor"])
             for kind, amount in json.loads(order["lines"]):
                 sums[names[kind], "USD"] -= amount
-    return {**sums, ("position", "local:DUSD"): tokens}
+    return dict(sums)
 
 
 def _entries(evidence: Evidence) -> Iterator[Finding]:

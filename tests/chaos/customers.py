@@ -42,6 +42,8 @@ WEIGHTS = {
 }
 KEEPS_WAITING = {"declined_for_good", "absent", "secured_refused"}
 """Orders that only end when their quote does: none among the last, so that the end is near."""
+COINS, IN_USE = 0.3, 0.4
+"""The share of those who buy native coin, and of them with an account that has some already."""
 AMOUNT_MINOR_MIN, AMOUNT_MINOR_MAX = 500, 30_000
 
 
@@ -54,6 +56,8 @@ class Customer:
     wallet: str
     amount_minor: int
     rng: Random
+    asset: str = "DUSD"
+    in_use: bool = False
     order_id: str | None = None
     error: str | None = None
 
@@ -85,11 +89,15 @@ def draw(seed: int, number: int, orders: int) -> Customer:
     if kind in KEEPS_WAITING and number > orders * 0.4:
         kind = "ordinary"
     wallet = str(to_checksum_address(keccak(text=f"{seed}:wallet:{number}")[-20:]))
-    return Customer(number, kind, wallet, rng.randint(AMOUNT_MINOR_MIN, AMOUNT_MINOR_MAX), rng)
+    amount_minor = rng.randint(AMOUNT_MINOR_MIN, AMOUNT_MINOR_MAX)
+    # The token alone refuses recipients. Coins go singly to fresh accounts, else by the vault.
+    coins = not kind.startswith("blocked") and rng.random() < COINS
+    in_use = coins and rng.random() < IN_USE
+    return Customer(number, kind, wallet, amount_minor, rng, "ETH" if coins else "DUSD", in_use)
 
 
 async def prepare(system: System, customers: list[Customer], lists: Lists) -> None:
-    """Before anybody buys: the lists, and the token's own block list."""
+    """Before anybody buys: the lists, the token's own block list, accounts in use."""
     now = datetime.now(UTC)
     for customer in customers:
         if customer.kind == "sanctioned":
@@ -98,6 +106,9 @@ async def prepare(system: System, customers: list[Customer], lists: Lists) -> No
             lists.review.add(customer.wallet)
         elif customer.kind.startswith("blocked"):
             await block_in_token(system, customer.wallet)
+        if customer.in_use:
+            coins = {"from": system.owner, "to": customer.wallet, "value": "0x1"}
+            await system.chain.rpc("eth_sendTransaction", coins)
     lists.write()
 
 
@@ -124,7 +135,9 @@ class Buying:
         """Place the order and behave; never raises, the error stays on the customer."""
         customer = self.customer
         try:
-            order = await self.shop.place(customer.amount_minor, customer.wallet, customer.rng)
+            order = await self.shop.place(
+                customer.amount_minor, customer.wallet, customer.rng, customer.asset
+            )
             customer.order_id = str(order["id"])
             act: Callable[[], Awaitable[None]] = getattr(self, f"_{customer.kind}")
             await act()

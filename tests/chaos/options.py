@@ -12,7 +12,9 @@ SLOTS_IN_AN_EPOCH = 3
 """``finalized`` is twice as many blocks behind the head (anvil)."""
 REORG_DEPTH_MAX = 2 * SLOTS_IN_AN_EPOCH - 1
 STOCK_MINOR = 10_000_000 * 10**6
-GAS_MONEY_WEI = 100 * 10**18
+STOCK_WEI = 1_000 * 10**18
+GAS_MONEY_WEI = 4 * 10**18
+"""Of each lane. Fresh accounts get their coins out of it, and by the vault when it runs low."""
 
 POLICY: Mapping[str, int] = {
     "lease_ms": LEASE_MS,

@@ -112,6 +112,8 @@ def _report(
             "reorg_depths": storm.depths,
             "quote_life_s": options.quote_life_s,
             "policy": dict(POLICY),
+            "assets": dict(Counter(c.asset for c in storm.customers)),
+            "batch_kinds": dict(Counter(batch["kind"] for batch in found.rows["batches"])),
             "kinds_of_customers": dict(Counter(c.kind for c in storm.customers)),
             "cpus": os.cpu_count(),
         },

@@ -74,10 +74,12 @@ class Shop:
 
     # The order ---------------------------------------------------------------------------------
 
-    async def place(self, amount_minor: int, wallet: str, rng: Random) -> dict[str, Any]:
+    async def place(
+        self, amount_minor: int, wallet: str, rng: Random, asset: str = "DUSD"
+    ) -> dict[str, Any]:
         """Quote and order; a quote that ran out while nobody answered is drawn again."""
         while True:
-            quote = await self.post("/v1/quotes", _quote(amount_minor), rng)
+            quote = await self.post("/v1/quotes", _quote(amount_minor, asset), rng)
             body = {
                 "quote_id": quote["id"],
                 "wallet": {"network": "local", "address": wallet},
@@ -186,10 +188,10 @@ async def _allowed(call: Awaitable[T]) -> T | None:
         return None
 
 
-def _quote(amount_minor: int) -> dict[str, str]:
+def _quote(amount_minor: int, asset: str) -> dict[str, str]:
     return {
         "network": "local",
-        "asset": "DUSD",
+        "asset": asset,
         "currency": "USD",
         "amount": f"{amount_minor // 100}.{amount_minor % 100:02d}",
         "amount_in": "fiat",

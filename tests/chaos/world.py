@@ -15,7 +15,7 @@ from bridge.serve.demo import pool_of
 from bridge.settings import load
 from bridge.storage.queries import Queries
 from bridge.storage.records import KeyKind, Role
-from chain.deployment import Deployment, Token, save_deployment
+from chain.deployment import NATIVE, Deployment, Token, save_deployment
 from chain.evm.treasury import DEMO_DOLLAR, DEMO_DOLLAR_SCALE, Treasury
 from chain.local.accounts import dev_accounts
 from chain.networks.local import NETWORK
@@ -25,7 +25,7 @@ from settlement.ledger import journal
 from settlement.ledger.accounts import PLATFORM, Account
 from settlement.limits import Limits
 from settlement.money import Money
-from tests.chaos.options import GAS_MONEY_WEI, STOCK_MINOR
+from tests.chaos.options import GAS_MONEY_WEI, STOCK_MINOR, STOCK_WEI
 
 API_KEY = "tg_sk_test_chaos000000000000000000"
 STRIPE_KEY = "sk_test_chaos"
@@ -58,12 +58,14 @@ async def deploy(chain_url: str, lanes: list[str], stock_minor: int) -> Deployme
         token = await treasury.deploy_demo_dollar()
         vault = await treasury.deploy_vault(lanes)
         await treasury.list_demo_dollar(vault, token, 10**30)
+        await treasury.list_native(vault, 10**30)
         await treasury.deliver((await treasury.prepare_mint(token, vault, stock_minor)).raw)
-        for lane in lanes:
-            await treasury.deliver((await treasury.prepare_transfer(None, lane, GAS_MONEY_WEI)).raw)
+        for to, wei in ((vault, STOCK_WEI), *((lane, GAS_MONEY_WEI) for lane in lanes)):
+            await treasury.deliver((await treasury.prepare_transfer(None, to, wei)).raw)
     finally:
         await rpc.close()
-    tokens = (Token(DEMO_DOLLAR, DEMO_DOLLAR_SCALE, token),)
+    native = Token(NETWORK.native.code, NETWORK.native.scale, NATIVE)
+    tokens = (Token(DEMO_DOLLAR, DEMO_DOLLAR_SCALE, token), native)
     return Deployment(NETWORK.name, (chain_url,), vault, tokens, tuple(lanes))
 
 
@@ -101,10 +103,11 @@ async def register(environment: dict[str, str], deployment: Deployment) -> None:
         gas = Money(GAS_MONEY_WEI * len(deployment.lanes), chain.native)
         for tenant, amount, into in (
             (TENANT, stock, Account.VAULT),
+            (TENANT, Money(STOCK_WEI, chain.native), Account.VAULT),
             (PLATFORM, gas, Account.HOT_WALLET),
         ):
             booking = journal.treasury_funded(amount, into)
-            await store.book(tenant, f"chaos:{into}", booking, now)
+            await store.book(tenant, f"chaos:{into}:{amount.asset.id}", booking, now)
 
 
 def stripe_client(base: str) -> stripe.StripeClient:
