@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 
 from chain.errors import InsufficientFunds, NonceTooLow, ReplacementUnderpriced
 from chain.resubmit import bid, market_fees
-from settlement.errors import ChainError, ChainLimited, ChainPaused, ChainRefused, ChainUnknown
+from settlement.errors import (
+    ChainError,
+    ChainLimited,
+    ChainPaused,
+    ChainRefused,
+    ChainUnknown,
+    is_for_good,
+)
 from settlement.ids import TxRef
 from settlement.money import Asset
 from settlement.ports.chain import (
@@ -252,6 +259,12 @@ class SimulatedChain:
         problem = self._problem(self._seen()[-1].state, lane_address, call)
         if problem is not None:
             raise problem
+
+    async def refusal(self, lane_address: str, call: Call) -> str | None:
+        self._talk("refusal")
+        final = self.blocks[max(0, len(self.blocks) - 1 - self.lag - self.final_depth)]
+        problem = self._problem(final.state, lane_address, call)
+        return str(problem) if is_for_good(problem) else None
 
     async def sign(
         self,

@@ -188,6 +188,13 @@ class ChainLimited(ChainRefused):
     code = "chain_limited"
 
 
+def is_for_good(error: Exception | None) -> bool:
+    """Whether a node's answer is a refusal that neither time nor a smaller amount mends."""
+    if not isinstance(error, ChainRefused) or isinstance(error, ChainLimited):
+        return False
+    return not error.transient
+
+
 class ChainPaused(ChainError):
     """The vault is paused; orders wait."""
 

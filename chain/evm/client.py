@@ -1,7 +1,7 @@
 """``settlement.ports.chain`` for one EVM network, on any JSON-RPC nodes.
 
-What money depends on is read by quorum (:mod:`chain.evm.reads`); prices, dry runs and estimates
-come from the best endpoint that answers; what is signed goes to all of them.
+What money depends on is read by quorum (:mod:`chain.evm.reads`), fees among it, since they are
+paid; dry runs and estimates come from the best endpoint that answers; what is signed goes to all.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +17,6 @@ from chain.evm.fee_market import EvmFeeMarket
 from chain.evm.history import History
 from chain.evm.l1_share import ArbitrumShare, OpStackShare
 from chain.evm.reads import Reads
-from chain.evm.receipts import unwrap
 from chain.evm.singles import cheaper_singly
 from chain.evm.sizing import batch_size
 from chain.evm.transactions import GAS_LIMIT_MAX, Requests
@@ -101,19 +100,17 @@ class EvmChain:
         return await self._reads.nonce(lane_address, block_number)
 
     async def fees(self) -> Fees:
-        block, tip = unwrap(
-            await self._rpc.batch(
-                [("eth_getBlockByNumber", ("latest", False)), ("eth_maxPriorityFeePerGas", ())]
-            )
-        )
-        return market_fees(int(block["baseFeePerGas"], 16), int(tip, 16))
+        return market_fees(*await self._reads.prices_wei())
 
     async def preflight(self, lane_address: str, call: Call) -> None:
-        request = self._requests.build(lane_address, call).rpc(lane_address)
         try:
-            await self._rpc.call("eth_call", {**request, "gas": hex(GAS_LIMIT_MAX)}, "latest")
+            await self._rpc.call("eth_call", self._dry_run(lane_address, call), "latest")
         except ChainError as error:
             raise _explain(error) from error
+
+    async def refusal(self, lane_address: str, call: Call) -> str | None:
+        final = (await self._reads.head()).final_number
+        return await self._reads.refusal(final, self._dry_run(lane_address, call), _explain)
 
     async def sign(
         self,
@@ -181,6 +178,10 @@ class EvmChain:
 
     async def close(self) -> None:
         await self._rpc.close()
+
+    def _dry_run(self, lane_address: str, call: Call) -> dict[str, str]:
+        request = self._requests.build(lane_address, call).rpc(lane_address)
+        return {**request, "gas": hex(GAS_LIMIT_MAX)}
 
     def _contract(self, asset: Asset) -> str:
         if asset == self.native:

@@ -9,6 +9,7 @@ a nonce at the newest block), count as far as a quorum has reached. Whatever rem
 With one endpoint its word is all there is, and costs no request more than asking it plainly.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -16,13 +17,14 @@ from typing import Any, TypeVar
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
-from chain.errors import OutOfRange, UnclearAnswer
+from chain.errors import ExecutionReverted, OutOfRange, UnclearAnswer
 from chain.evm import vault
 from chain.evm.receipts import is_mined_anywhere, receipts_by_quorum, unwrap
 from chain.finality import final_number
 from chain.quorum import agreed, is_decided, quorum_highest
 from chain.rpc import RpcClient
 from chain.rpc_endpoint import Call, Endpoint
+from settlement.errors import ChainError, is_for_good
 from settlement.ids import TxRef
 from settlement.ports.chain import ChainIdentity, Head, Inclusion
 
@@ -127,6 +129,41 @@ class Reads:
             return int(await one.call(call[0], *call[1]), 16)
 
         return quorum_highest(await self._rpc.poll(ask), self._rpc.quorum)
+
+    async def prices_wei(self) -> tuple[int, int]:
+        """Base fee of the newest block and the tip to offer, each as high as a quorum has it: one
+        endpoint cannot make us pay more. With a majority for a quorum it is the median."""
+        calls: list[Call] = [
+            ("eth_getBlockByNumber", ("latest", False)),
+            ("eth_maxPriorityFeePerGas", ()),
+        ]
+
+        async def ask(one: Endpoint) -> tuple[int, int]:
+            block, tip = unwrap(await one.batch(calls))
+            return int(block["baseFeePerGas"], 16), int(tip, 16)
+
+        bases, tips = zip(*await self._rpc.poll(ask), strict=True)
+        return quorum_highest(bases, self._rpc.quorum), quorum_highest(tips, self._rpc.quorum)
+
+    async def refusal(
+        self, number: int, call: Mapping[str, str], explain: Callable[[ChainError], ChainError]
+    ) -> str | None:
+        """Why ``call`` is refused for good as of a final block, or ``None``. That it is, is agreed
+        by a quorum; in which words, is what most of them say."""
+        reasons: Counter[str] = Counter()
+
+        async def ask(one: Endpoint) -> bool:
+            try:
+                await one.call("eth_call", call, hex(number))
+            except ExecutionReverted as error:
+                named = explain(error)
+                reasons[str(named)] += is_for_good(named)
+                return is_for_good(named)
+            return False
+
+        if await self._agreed(ask, f"a dry run at block {number}"):
+            return reasons.most_common(1)[0][0]
+        return None
 
     async def answer_at(self, number: int, contract: str, data: bytes) -> tuple[datetime, bytes]:
         """The time of a final block and what ``contract`` answers as of it, agreed by a quorum."""

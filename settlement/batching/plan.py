@@ -23,6 +23,7 @@ from settlement.errors import (
     InvariantBroken,
     ScreeningUnavailable,
     TidegateError,
+    is_for_good,
 )
 from settlement.events import HELD, RELEASED, Event
 from settlement.ledger import journal
@@ -38,7 +39,8 @@ from settlement.transitions import Change, move, stay
 async def plan_waiting(ports: Ports, lane: Lane, under_way: Sequence[Batch]) -> tuple[Lane, int]:
     """Bind what waits on the lane's network to new batches, beside those that are ``under_way``.
 
-    Returns the lane with its nonce as it then is, and how many orders and calls were looked at.
+    Returns the lane with its nonce as it then is, how many orders were looked at and how many calls
+    were planned or refused: one that has to wait is looked at again by the next beat, no sooner.
     """
     chain = ports.chains[lane.network]
     now, policy = ports.clock.now(), ports.policy
@@ -59,9 +61,11 @@ async def plan_waiting(ports: Ports, lane: Lane, under_way: Sequence[Batch]) -> 
         return lane, len(waiting)
     # Never one more: rebuilding counts on it that no later nonce was signed for.
     end = lane.next_nonce + policy.lane_depth - len(open_batches)
+    decided = 0
     for call in calls:
         if lane.next_nonce < end:
-            lane = await _plan_call(ports, chain, lane, call)
+            lane, is_decided = await _plan_call(ports, chain, lane, call)
+            decided += is_decided
     await ports.store.apply_many([stay(order, now) for order in waiting[room:]])
     payable = await _without_vetoed(ports, waiting[:room])
     for asset, orders in _by_asset(payable).items():
@@ -69,7 +73,7 @@ async def plan_waiting(ports: Ports, lane: Lane, under_way: Sequence[Batch]) -> 
             lane = await _plan(ports, chain, lane, asset, orders, fees, end)
         else:
             await ports.store.apply_many([stay(order, now) for order in orders])
-    return lane, len(waiting) + len(calls)
+    return lane, len(waiting) + decided
 
 
 async def _waiting(ports: Ports, lane: Lane, limit: int) -> list[Order]:
@@ -146,17 +150,20 @@ async def _others_can(ports: Ports, lane: Lane) -> bool:
     )
 
 
-async def _plan_call(ports: Ports, chain: ChainPort, lane: Lane, requested: RequestedCall) -> Lane:
-    """One call, one batch; a call that the chain refuses for good is given back with the reason."""
+async def _plan_call(
+    ports: Ports, chain: ChainPort, lane: Lane, requested: RequestedCall
+) -> tuple[Lane, bool]:
+    """One call, one batch; a call that the chain refuses for good is given back with the reason.
+    Returns the lane as it then is, and whether the call was planned or refused."""
     now = ports.clock.now()
     try:
         await chain.preflight(lane.address, requested.call)
     except ChainError as error:
         ports.log.warning("call_not_planned", call_id=requested.id, error=str(error))
-        is_final = isinstance(error, ChainRefused) and not isinstance(error, ChainLimited)
-        if is_final and not error.transient:
-            await ports.store.refuse_call(lane, requested.id, str(error), now)
-        return lane
+        reason = await _refused_for_good(ports, chain, lane, requested, error)
+        if reason is not None:
+            await ports.store.refuse_call(lane, requested.id, reason, now)
+        return lane, reason is not None
     batch = Batch(
         id=await ports.store.new_batch_id(),
         network=lane.network,
@@ -172,7 +179,21 @@ async def _plan_call(ports: Ports, chain: ChainPort, lane: Lane, requested: Requ
         requested=requested,
     )
     await ports.store.plan(lane, batch, [])
-    return replace(lane, next_nonce=lane.next_nonce + 1)
+    return replace(lane, next_nonce=lane.next_nonce + 1), True
+
+
+async def _refused_for_good(
+    ports: Ports, chain: ChainPort, lane: Lane, requested: RequestedCall, error: ChainError
+) -> str | None:
+    """Why; ``None`` while it is the word of one node, which may lie or lag, or of a block that may
+    yet be another."""
+    if not is_for_good(error):
+        return None
+    try:
+        return await chain.refusal(lane.address, requested.call)
+    except ChainError as unknown:
+        ports.log.warning("refusal_unconfirmed", call_id=requested.id, error=str(unknown))
+        return None
 
 
 async def _without_vetoed(ports: Ports, orders: Sequence[Order]) -> list[Order]:

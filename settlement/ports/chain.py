@@ -193,6 +193,15 @@ class ChainPort(Protocol):
         """
         ...
 
+    async def refusal(self, lane_address: str, call: Call) -> str | None:
+        """Why the newest final block refuses the call for good, as a quorum of nodes says; ``None``
+        when it does not. What :meth:`preflight` says is one node's word, and no more than a reason
+        to wait.
+
+        Raises :class:`~settlement.errors.ChainUnknown` where too few nodes say the same.
+        """
+        ...
+
     async def sign(
         self,
         lane_address: str,

@@ -104,6 +104,7 @@ READS: frozenset[str] = frozenset(
         "chain.nonce",
         "chain.fees",
         "chain.preflight",
+        "chain.refusal",
         "chain.inclusions",
         "chain.batch_recorded",
         "chain.balance",

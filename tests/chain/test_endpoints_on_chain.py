@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +14,15 @@ from chain.evm.client import EvmChain
 from chain.networks.local import NETWORK
 from chain.rpc import RpcClient
 from chain.signers.keystore import KeystoreSigner
+from settlement.batch import BatchStatus, RequestedCall
+from settlement.batching.plan import plan_waiting
 from settlement.errors import ChainUnknown
 from settlement.money import Asset
-from settlement.ports.chain import BatchCall, Payout
-from tests.chain.scripted_node import Script, error, scripted_node
+from settlement.pipeline import take_lanes
+from settlement.ports.chain import BatchCall, ContractCall, Payout
+from tests.chain.scripted_node import Script, error, result, scripted_node
 from tests.chain.world import DOLLAR, World, fresh_address
+from tests.support.engine import Engine, an_engine
 
 Alter = Callable[[str, Any, Any], Any]
 """Method, parameters and the chain's true result (or ``None``) → what this endpoint says."""
@@ -97,7 +102,11 @@ def through(world: World, alter: Alter) -> Script:
         method, params = request["method"], request["params"]
         if alter is refusing_to_send and method == "eth_sendRawTransaction":
             return error(-32000, "tx fee (2.00 ether) exceeds the configured cap")(request)
+        if alter is refusing_every_call and method == "eth_call":
+            return error(3, "execution reverted: no")(request)
         answer = world.http.post("", json=request).json()
+        if alter is taking_every_call and method == "eth_call":
+            return result("0x")(request)
         if "error" in answer:
             return answer
         return {**answer, "result": alter(method, params, answer["result"])}
@@ -110,13 +119,28 @@ def refusing_to_send(_method: str, _params: Any, result: Any) -> Any:
     return result
 
 
+def refusing_every_call(_method: str, _params: Any, result: Any) -> Any:
+    """It lies: whatever is asked of a contract reverts (see :func:`through`)."""
+    return result
+
+
+def taking_every_call(_method: str, _params: Any, result: Any) -> Any:
+    """It lies: nothing reverts (see :func:`through`)."""
+    return result
+
+
 @pytest.fixture
 async def behind(world: World) -> AsyncIterator[Open]:
     """Opens the adapter on the world's chain, with one URL for each way to alter its answers."""
     async with AsyncExitStack() as stack:
 
-        async def open_(*alters: Alter) -> EvmChain:
-            served = [scripted_node(through(world, alter)) for alter in alters]
+        async def open_(*alters: Alter, late_s: float = 0) -> EvmChain:
+            """All but the first answer ``late_s`` later, so that it is the best of them."""
+            delays = [late_s if number else 0 for number in range(len(alters))]
+            served = [
+                scripted_node(through(world, alter), delay_s=delay)
+                for alter, delay in zip(alters, delays, strict=True)
+            ]
             urls = [(await stack.enter_async_context(one)).url for one in served]
             lane = world.settler
             deployment = Deployment(
@@ -235,3 +259,55 @@ async def test_calldata_that_is_not_what_the_log_tells_of_proves_nothing(
     await made_final(await behind(true), world, signed.ref)
     with pytest.raises(ChainUnknown):
         await (await behind(with_other_calldata)).history.paid_batches()
+
+
+def a_transfer(world: World, amount: int) -> ContractCall:
+    """The lane has no dollars: it can send none of them, and not one."""
+    data = world.dollar.functions.transfer(fresh_address(), amount)._encode_transaction_data()
+    return ContractCall(world.dollar.address, bytes.fromhex(data[2:]))
+
+
+@pytest.mark.parametrize("liar", [refusing_every_call, taking_every_call])
+async def test_whether_a_call_is_refused_for_good_is_told_by_a_quorum(
+    world: World, behind: Open, liar: Alter
+) -> None:
+    """One endpoint's lie changes neither answer; two that differ give none."""
+    lane, good, bad = world.settler.address, a_transfer(world, 0), a_transfer(world, 1)
+    chain = await behind(liar, true, true)
+    assert await chain.refusal(lane, good) is None
+    assert "revert" in str(await chain.refusal(lane, bad))
+    torn = await behind(liar, true)
+    with pytest.raises(ChainUnknown):
+        await torn.refusal(lane, good if liar is refusing_every_call else bad)
+
+
+@pytest.mark.parametrize(("amount", "liars"), [(0, 1), (1, 0)])
+async def test_a_waiting_call_is_given_back_by_the_word_of_a_quorum_alone(
+    world: World, behind: Open, amount: int, liars: int
+) -> None:
+    """The best endpoint swears that it reverts: the call waits, and is planned once it stops
+    lying. What does revert is given back with the reason."""
+    best = refusing_every_call if liars else true
+    chain = await behind(best, true, true, late_s=0.05)
+    engine = await an_engine(0)
+    call = RequestedCall("call_1", "local", world.settler.address, a_transfer(world, amount))
+    planned = await planned_call(engine, chain, call)
+    outcome = await engine.store.call_outcome("call_1")
+    assert engine.log.count("call_not_planned") == 1
+    assert (planned, outcome.status) == (amount, None)
+    assert (outcome.refused_reason is not None) is (amount == 1)
+    if liars:
+        planned = await planned_call(engine, await behind(true, true, true), call)
+        outcome = await engine.store.call_outcome("call_1")
+        assert (planned, outcome.status, outcome.refused_reason) == (1, BatchStatus.PLANNED, None)
+
+
+async def planned_call(engine: Engine, chain: EvmChain, call: RequestedCall) -> int:
+    """One look of the lane at what waits; how many calls were planned or refused."""
+    ports, lane = replace(engine.ports, chains={"local": chain}), call.sender
+    await chain.head()  # the quickest endpoint is known from here on
+    await engine.store.register_lane("local", lane, await chain.nonce(lane))
+    await engine.store.request_call(call, engine.clock.now())
+    engine.clock.pass_s(60)  # past the lease of the look before
+    [held] = await take_lanes(ports, "local")
+    return (await plan_waiting(ports, held, []))[1]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from settlement.batch import Batch, Lane
+from settlement.errors import ChainRefused
 from settlement.escrow import ActionStatus, Hold
 from settlement.ids import OrderId
 from settlement.order import HoldReason, Order, Status
@@ -82,6 +83,25 @@ async def test_what_the_card_gave_back_is_not_released_from_its_escrow() -> None
     assert {fact["hold_reason"] for fact in told} == {"disputed"}
     assert the_escrow(engine).released_minor == 0
     await marked(engine, HoldReason.NONE)
+    await rounds(engine, engine.ports)
+    assert the_escrow(engine).actions[0].status is ActionStatus.FINAL
+
+
+async def test_one_node_that_refuses_an_escrows_call_only_makes_it_wait() -> None:
+    """A failed action would be the word of a liar; the beat does not run hot over it."""
+    engine = await an_escrow_order()
+    await rounds(engine, engine.ports)
+
+    def lie(method: str) -> None:
+        if method == "preflight":
+            raise ChainRefused("execution reverted")
+
+    engine.chain.before = lie
+    await attest(engine)
+    await rounds(engine, engine.ports, 4)
+    assert the_escrow(engine).actions[0].status is ActionStatus.SUBMITTED
+    assert await settle(engine.ports) == 0
+    engine.chain.before = lambda _method: None
     await rounds(engine, engine.ports)
     assert the_escrow(engine).actions[0].status is ActionStatus.FINAL
 
