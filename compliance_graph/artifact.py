@@ -56,7 +56,7 @@ def save(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> 
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     text = json.dumps(dict(about) | {"sha256": hashes}, indent=1, sort_keys=True) + "\n"
     (folder / MANIFEST).write_text(text)
-    return hashlib.sha256(text.encode()).hexdigest()[:VERSION_DIGITS]
+    return _version(text.encode())
 
 
 def load(folder: Path = FOLDER) -> Artifact:
@@ -75,8 +75,17 @@ def load(folder: Path = FOLDER) -> Artifact:
         name: View(tuple(names), Forest(*(arrays[f"{name}.{f.name}"] for f in fields(Forest))))
         for name, names in about["views"].items()
     }
-    version = hashlib.sha256(manifest).hexdigest()[:VERSION_DIGITS]
-    return Artifact(version, about, files[TREES], files[NETWORK], views, _arrays(files[GRIDS]))
+    return Artifact(
+        _version(manifest), about, files[TREES], files[NETWORK], views, _arrays(files[GRIDS])
+    )
+
+
+def shipped_version(folder: Path = FOLDER) -> str:
+    """Which model that is, by its manifest alone. Raises :class:`ArtifactRefused`."""
+    try:
+        return _version((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise ArtifactRefused(f"the model in {folder.name} cannot be read: {error!r}") from error
 
 
 def packed(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -84,6 +93,10 @@ def packed(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **dict[str, Any](arrays))
     return buffer.getvalue()
+
+
+def _version(manifest: bytes) -> str:
+    return hashlib.sha256(manifest).hexdigest()[:VERSION_DIGITS]
 
 
 def _arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:

@@ -16,7 +16,7 @@ from compliance_graph.policy import SANCTIONED, Policy
 from compliance_graph.rules.findings import PPM, Finding
 from settlement.ids import TenantId
 from settlement.money import Asset, Money
-from settlement.ports.screening import Outcome, Reason, Unscored, Verdict
+from settlement.ports.screening import HALF_PPM, Outcome, Reason, Unscored, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,9 @@ def assess(facts: Facts, policy: Policy) -> Verdict:
     if answer is not None:
         versions["model"] = answer.version
     score_ppm = None if answer is None else answer.probability_ppm
-    return Verdict(outcome, reasons, versions, score_ppm, facts.coverage, facts.as_json())
+    risk_ppm = _risk_ppm(facts, policy, reasons) if outcome is Outcome.REVIEW else None
+    evidence = facts.as_json()
+    return Verdict(outcome, reasons, versions, score_ppm, facts.coverage, evidence, risk_ppm)
 
 
 def _judged(facts: Facts, policy: Policy) -> tuple[Outcome, tuple[Reason, ...]]:
@@ -209,6 +211,20 @@ def _doubts(facts: Facts, policy: Policy) -> list[Reason]:
         detail = f"an account that behaves like this one is illicit with {score_ppm / PPM:.1%}"
         doubts.append(Reason("model.score", detail))
     return doubts
+
+
+def _risk_ppm(facts: Facts, policy: Policy, reasons: tuple[Reason, ...]) -> int:
+    """For the officers' queue: the greatest of the score, the shares that rules asked a review
+    for, and a half where a list, a rule without a share, several notes or a silence asked."""
+    asked = {reason.code for reason in reasons}
+    found = [finding for finding in facts.findings if finding.code in asked]
+    risks = [0 if facts.answer is None else facts.answer.probability_ppm or 0]
+    risks += [f.share_ppm or HALF_PPM for f in found if f.severity == "review"]
+    notes = {finding.code for finding in found if finding.severity == "note"}
+    silent = any(code.startswith(("abstained.", "unscored.")) for code in asked)
+    if facts.listed is Outcome.REVIEW or silent or len(notes) >= policy.notes_for_review:
+        risks.append(HALF_PPM)
+    return max(risks)
 
 
 def _silence(facts: Facts) -> Reason | None:

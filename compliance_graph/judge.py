@@ -1,8 +1,10 @@
 """The shipped model over one graph that grows: keeps its index of pairs in step with the graph."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
+from compliance_graph.artifact import shipped_version
 from compliance_graph.assessment import ModelAnswer
 from compliance_graph.explain import explain
 from compliance_graph.graph import GrowingGraph
@@ -19,6 +21,11 @@ class GraphJudge:
         self._graph = graph
         self._index = PairIndex.of(graph.base)
         self.scorer = scorer.ranked_within(self._index)
+
+    @property
+    def version(self) -> str:
+        """The model's, and the grid's where the graph is its own measure."""
+        return self.scorer.version
 
     @property
     def index(self) -> PairIndex:
@@ -48,6 +55,11 @@ class ShippedModel:
     def __init__(self) -> None:
         self._scorer: Scorer | None = None
         self._last: tuple[GrowingGraph, GraphJudge] | None = None
+
+    @cached_property
+    def version(self) -> str:
+        """Raises :class:`~compliance_graph.artifact.ArtifactRefused`."""
+        return shipped_version()
 
     def over(self, graph: GrowingGraph) -> GraphJudge:
         """Called in a thread. Raises :class:`~compliance_graph.artifact.ArtifactRefused`."""

@@ -38,7 +38,7 @@ def _one(
     stored: Verdict, evidence: Mapping[str, Any], coverage: Mapping[str, Any], policy_of: PolicyOf
 ) -> Verdict:
     if "listings" in evidence:
-        return judged_again(evidence, stored.versions)
+        return judged_again(evidence, stored.versions, coverage)
     if "findings" not in evidence:
         raise InvalidInput("this screening was recorded without its evidence")
     return assess(Facts.from_json(evidence, coverage), policy_of(stored.versions["policy"]))

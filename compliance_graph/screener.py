@@ -5,7 +5,7 @@ more it stands among the reasons and decides nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from settlement.money import Money
 from settlement.ports.clock import Clock, SystemClock
 from settlement.ports.lists import Action, Listing, ListSource, WalletHistory
 from settlement.ports.notification import Log
-from settlement.ports.screening import Outcome, Reason, Subject, Verdict
+from settlement.ports.screening import HALF_PPM, NONE, Outcome, Reason, Subject, Verdict
+
+ALONE = {"policy": NONE, "model": NONE}
+"""The versions of what is not there where lists speak alone."""
 
 
 class ListScreener:
@@ -45,6 +48,12 @@ class ListScreener:
         return await self._lists.book()
 
     async def screen(self, subject: Subject) -> Verdict:
+        """By lists alone: no source of transfers, policy or model has a part in it."""
+        verdict = await self.listed(subject)
+        return replace(verdict, versions={**verdict.versions, **ALONE}, coverage={"sources": []})
+
+    async def listed(self, subject: Subject) -> Verdict:
+        """What lists say, for whoever asks others, too."""
         book, now = await self._lists.book(), self._clock.now()
         found = book.of(subject.network, subject.wallet, now, subject.tenant_id)
         doubts = await self._doubts(book, subject)
@@ -57,7 +66,7 @@ class ListScreener:
         if not spares and any(listing.action is Action.ALLOW for listing in found):
             evidence["allowance_spares"] = False
         versions = book.versions(subject.tenant_id)
-        return Verdict(outcome, reasons, versions, evidence=evidence)
+        return _verdict(outcome, reasons, versions, {}, evidence)
 
     def _allowance_spares(self, amount: Money | None) -> bool:
         if amount is None:
@@ -106,12 +115,25 @@ def judge(
     return Outcome.REVIEW, (*allowed, *asked)
 
 
-def judged_again(evidence: Mapping[str, Any], versions: Mapping[str, str]) -> Verdict:
+def judged_again(
+    evidence: Mapping[str, Any], versions: Mapping[str, str], coverage: Mapping[str, Any]
+) -> Verdict:
     """The verdict that follows from the evidence of an earlier one."""
     found = [Listing(row[0], Action(row[1]), *row[2:]) for row in evidence["listings"]]
     doubts = tuple(Reason(code, detail) for code, detail in evidence["doubts"])
     outcome, reasons = judge(found, doubts, evidence.get("allowance_spares", True))
-    return Verdict(outcome, reasons, versions, evidence=evidence)
+    return _verdict(outcome, reasons, versions, coverage, evidence)
+
+
+def _verdict(
+    outcome: Outcome,
+    reasons: tuple[Reason, ...],
+    versions: Mapping[str, str],
+    coverage: Mapping[str, Any],
+    evidence: Mapping[str, Any],
+) -> Verdict:
+    risk_ppm = HALF_PPM if outcome is Outcome.REVIEW else None
+    return Verdict(outcome, reasons, versions, None, coverage, evidence, risk_ppm)
 
 
 _VERBS = {

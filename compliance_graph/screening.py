@@ -40,13 +40,25 @@ from settlement.errors import ScreeningUnavailable
 from settlement.ids import TenantId
 from settlement.ports.clock import Clock
 from settlement.ports.notification import Log
-from settlement.ports.screening import Outcome, Scope, Subject, UnscoredHistory, Verdict
+from settlement.ports.screening import (
+    NONE,
+    Outcome,
+    Scope,
+    Subject,
+    UnscoredHistory,
+    Verdict,
+)
 
 REFRESH_S = 2.0
 
 
 class Judge(Protocol):
     """A model over one graph. Called in the event loop: a millisecond at most."""
+
+    @property
+    def version(self) -> str:
+        """Of the model, and of what it measures this graph's accounts by."""
+        ...
 
     def answer(self, node: int) -> ModelAnswer: ...
 
@@ -56,6 +68,11 @@ class Judge(Protocol):
 
 
 class Model(Protocol):
+    @property
+    def version(self) -> str:
+        """Before it was laid over any graph. Cheap."""
+        ...
+
     def over(self, graph: GrowingGraph) -> Judge:
         """Ready to judge that graph's accounts, those of its delta too. Called in a thread."""
         ...
@@ -125,7 +142,7 @@ class GraphScreener:
 
     async def judged(self, subject: Subject) -> Judged:
         """The verdict, and what its explanation needs."""
-        listed = await self._lists.screen(subject)
+        listed = await self._lists.listed(subject)
         facts = Facts(
             tenant_id=subject.tenant_id,
             amount=subject.amount,
@@ -136,12 +153,24 @@ class GraphScreener:
             counted=subject.scope is Scope.COUNTED,
         )
         if listed.outcome is Outcome.BLOCK:
+            facts = self._stated(facts, self._picture)
             return Judged(assess(facts, self._policy), facts)
         if subject.scope is Scope.LISTS:
-            return Judged(listed, facts)
+            facts = self._stated(facts, self._picture)
+            versions = {**listed.versions, **facts.versions, "policy": self._policy.version}
+            return Judged(replace(listed, versions=versions, coverage=facts.coverage), facts)
         facts, node, picture = await self._looked_at(subject, facts)
         facts = await self._with_unscored(subject, facts)
         return Judged(assess(facts, self._policy), facts, node, picture.judge, picture.held.book)
+
+    def _stated(self, facts: Facts, picture: Picture | None) -> Facts:
+        """The facts with what stood ready to judge by, whether or not it is asked."""
+        model = NONE if self._model is None else self._model.version
+        if picture is not None and picture.judge is not None:
+            model = picture.judge.version
+        versions = {**(picture.versions if picture else {}), "model": model}
+        coverage = {"sources": coverage_json(self._graph.coverage)}
+        return replace(facts, versions=versions, coverage=coverage)
 
     async def _with_unscored(self, subject: Subject, facts: Facts) -> Facts:
         """The facts with what was cleared unscored before, where that decides."""
@@ -252,11 +281,5 @@ class GraphScreener:
             known["findings"] = evaluate(view, node)
             if picture.judge is not None:
                 known["answer"] = picture.judge.answer(node)
-        full = replace(
-            facts,
-            abstained=abstained,
-            versions=picture.versions,
-            coverage={"sources": coverage_json(self._graph.coverage)},
-            **known,
-        )
+        full = replace(self._stated(facts, picture), abstained=abstained, **known)
         return full, node, picture

@@ -40,8 +40,8 @@ STANDING = frozenset({CaseStatus.OPEN, CaseStatus.SECOND})
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case as stored. ``risk_ppm`` ranks it: the model's probability, or a half where it
-    abstained; ``rank`` is that times the amount in minor units, whatever the currency."""
+    """One case as stored. ``risk_ppm`` ranks it: the verdict's, or all of a million where a list
+    holds a paid order; ``rank`` is that times the amount in minor units, whatever the currency."""
 
     id: CaseId
     tenant_id: TenantId

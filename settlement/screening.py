@@ -55,7 +55,8 @@ async def judge(screening: ScreeningPort, order: Order) -> Verdict:
 def worst(wallet: str, verdicts: Mapping[str, Verdict]) -> Verdict:
     """The worst outcome with all its reasons; a reason about a party names the address.
 
-    The score is the highest, of whichever address; coverage and evidence are kept per address.
+    Score and risk are the highest, of whichever address; coverage and evidence are kept per
+    address.
     """
     outcome = min((v.outcome for v in verdicts.values()), key=_SEVERITY.index)
     reasons = [
@@ -66,6 +67,7 @@ def worst(wallet: str, verdicts: Mapping[str, Verdict]) -> Verdict:
     ]
     versions = {name: text for v in verdicts.values() for name, text in v.versions.items()}
     scores = [v.score_ppm for v in verdicts.values() if v.score_ppm is not None]
+    risks = [v.risk_ppm for v in verdicts.values() if v.risk_ppm is not None]
     return Verdict(
         outcome,
         tuple(reasons),
@@ -73,6 +75,7 @@ def worst(wallet: str, verdicts: Mapping[str, Verdict]) -> Verdict:
         max(scores, default=None),
         {BY_ADDRESS: {address: v.coverage for address, v in verdicts.items()}},
         {BY_ADDRESS: {address: v.evidence for address, v in verdicts.items()}},
+        max(risks) if risks and outcome is Outcome.REVIEW else None,
     )
 
 

@@ -35,7 +35,7 @@ async def list_cases(every: bool, limit: int) -> None:
     if not found.rows:
         click.echo("there is no case" if every else "no case waits for an officer")
         return
-    heads = ("CASE", "STATUS", "AMOUNT", "SCORE", "OPENED", "CLAIMED BY", "TENANT")
+    heads = ("CASE", "STATUS", "AMOUNT", "RISK", "SCORE", "OPENED", "CLAIMED BY", "TENANT")
     click.echo(table([_row(case) for case in found.rows], heads))
 
 
@@ -58,6 +58,7 @@ async def show(case_id: str) -> None:
         ("order", f"{case.order_id}, {money(case.amount)}, customer {case.customer}"),
         ("wallet", f"{case.wallet} on {case.network}"),
         ("score", "none" if case.score_ppm is None else f"{case.score_ppm} ppm"),
+        ("risk", f"{case.risk_ppm} ppm"),
         ("claimed by", case.claimed_by or "nobody"),
         ("approved first by", case.approved_by or "nobody"),
         ("decided by", case.decided_by or "nobody"),
@@ -122,6 +123,7 @@ def _row(case: Case) -> tuple[str, ...]:
         case.id,
         case.status,
         money(case.amount),
+        f"{case.risk_ppm}",
         "-" if case.score_ppm is None else f"{case.score_ppm}",
         f"{case.opened_at:%Y-%m-%d %H:%M}",
         case.claimed_by or "-",

@@ -41,6 +41,11 @@ async def replay(screening_id: str) -> None:
             f"{screening_id} was {found.verdict.outcome} with digest {found.digest}, "
             f"its evidence leads to {again.outcome} with digest {again.digest}"
         )
+    if found.verdict.risk_ppm is not None and again.risk_ppm != found.verdict.risk_ppm:
+        raise InvariantBroken(
+            f"{screening_id} was ranked by {found.verdict.risk_ppm} ppm, "
+            f"its evidence leads to {again.risk_ppm} ppm"
+        )
     click.echo(f"{screening_id}: {again.outcome} again, digest {again.digest}")
 
 

@@ -18,8 +18,8 @@ from settlement.ports.screening import Outcome, Reason, Subject, Unscored, Verdi
 _INSERT = """
     INSERT INTO screenings
         (id, tenant_id, order_id, network, wallet, customer, amount_minor, asset, asset_scale,
-         outcome, reasons, versions, score_ppm, coverage, evidence, digest, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         outcome, reasons, versions, score_ppm, coverage, evidence, digest, created_at, risk_ppm)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 """
 
 _KEEP_POLICY = """
@@ -115,6 +115,7 @@ async def save_screening_on(
         _exact(verdict.evidence),
         verdict.digest,
         now,
+        verdict.risk_ppm,
     )
     return screening_id
 
@@ -131,6 +132,7 @@ def screening_from(row: Any) -> ScreeningRecord:
         row["score_ppm"],
         json.loads(row["coverage"]),
         json.loads(row["evidence"]),
+        row["risk_ppm"],
     )
     return ScreeningRecord(
         row["id"], Subject(*who, amount, row["order_id"]), verdict, row["digest"], row["created_at"]

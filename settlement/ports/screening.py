@@ -12,6 +12,12 @@ from settlement.ids import OrderId, TenantId
 from settlement.money import Money
 from settlement.order import Order
 
+NONE = "none"
+"""In a verdict's versions: there is no such part in this deployment."""
+
+HALF_PPM = 500_000
+"""The risk of a review that a list, a rule without a share or a silence asks for."""
+
 
 class Outcome(StrEnum):
     CLEAR = "clear"
@@ -69,7 +75,8 @@ class Verdict:
     ``score_ppm`` is the model's probability in parts per million, ``None`` where it abstained or
     was not asked. ``coverage`` says what of the chain was known (sources, last block).
     ``evidence`` is what the verdict was made from, so that it can be made again from it alone.
-    Both hold JSON's own types only, without NaN or infinity.
+    Both hold JSON's own types only, without NaN or infinity. ``risk_ppm`` ranks a review among all
+    that wait for an officer; it follows from the rest and is no part of the digest.
     """
 
     outcome: Outcome
@@ -78,6 +85,7 @@ class Verdict:
     score_ppm: int | None = None
     coverage: Mapping[str, Any] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    risk_ppm: int | None = None
 
     @property
     def digest(self) -> str:

@@ -29,7 +29,9 @@ class Office:
     api: Api
     second: str
 
-    async def in_review(self, amount: str = "100.00", score_ppm: int | None = None) -> Order:
+    async def in_review(
+        self, amount: str = "100.00", score_ppm: int | None = None, risk_ppm: int | None = None
+    ) -> Order:
         """An authorised order whose screening asked for an officer, as the worker stores it."""
         placed = await self.api.order(amount=amount)
         store, now = self.api.store, self.api.clock.now()
@@ -38,7 +40,8 @@ class Office:
         order = await self.order(placed["id"])
         reasons = (Reason("rule.exposure", "two hops from a mixer"),)
         evidence = {"path": [order.wallet, SANCTIONED]}
-        verdict = Verdict(Outcome.REVIEW, reasons, {"ofac": "7"}, score_ppm, {}, evidence)
+        judged = (Outcome.REVIEW, reasons, {"ofac": "7"}, score_ppm, {}, evidence)
+        verdict = Verdict(*judged, risk_ppm)
         screening_id = await store.save_screening(Subject.of(order), verdict, now)
         patch = {"screening_id": screening_id, "hold_reason": HoldReason.REVIEW}
         await store.apply_many([move(order, Status.IN_REVIEW, now, patch=patch)])
@@ -229,6 +232,19 @@ async def test_the_queue_is_ranked_by_risk_times_amount(office: Office) -> None:
     decided = (await office.get("cases?status=approved")).json()["data"]
     assert [case["id"] for case in decided] == expected[:1]
     is_problem(await office.get("cases?status=lost"), 400, "invalid_parameter")
+
+
+async def test_a_calm_score_ranks_no_sanctioned_exposure_below_an_unknown_wallet(
+    office: Office,
+) -> None:
+    """The verdict's risk counts, whatever the score; a screening from before it was stored has
+    its score."""
+    found = (("100.00", 20_000, None), ("100.00", None, 500_000), ("100.00", 20_000, 1_000_000))
+    orders = [await office.in_review(*one) for one in found]
+    queue = (await office.get("cases?standing=true")).json()["data"]
+    ranked = [(case["id"], case["risk_ppm"], case["score_ppm"]) for case in queue]
+    risks = ((2, 1_000_000, 20_000), (1, 500_000, None), (0, 20_000, 20_000))
+    assert ranked == [(case_id(orders[i]), risk, score) for i, risk, score in risks]
 
 
 async def test_a_wallet_is_screened_without_an_order(office: Office) -> None:

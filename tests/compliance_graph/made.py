@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from compliance_graph.graph import TransferGraph, Transfers
+from compliance_graph.sources import Arrival, transfer_key
+from compliance_graph.store import GraphStore, Progress
 
 START_S = 1_500_000_000
 DAY_S = 86_400
@@ -42,6 +44,34 @@ def random_graph(nodes: int, rows: int, seed: int = 0) -> TransferGraph:
         ),
         nodes,
     )
+
+
+def thief_graph() -> TransferGraph:
+    """Node 0 takes from thirty strangers within days and passes everything on at once."""
+    rows, begin = [], START_S + 400 * DAY_S
+    for i in range(30):
+        at = begin + i * 40_000
+        rows.append((100 + i, 0, 0.5, 1, at))
+        rows.append((300 + i, 100 + i, 0.6, 1, at - 3600))
+        if i % 10 == 9:
+            rows.append((0, 1 + i // 10, 4.0, 1, at + 900))
+            rows.append((1 + i // 10, 50, 4.0, 1, at + 1800))
+    others = random_graph(40, 300).rows
+    times = others.amount, others.count, others.time_s
+    moved = Transfers(others.src + 400, others.dst + 400, *times)
+    return TransferGraph.build(Transfers.join([Transfers.of(rows), moved]), 450)
+
+
+async def read_in(store: GraphStore, graph: TransferGraph) -> None:
+    """Bring a graph into the store, node n as ``0x…n``, as if a file had told it in ether."""
+    rows = [getattr(graph.rows, name).tolist() for name in ("src", "dst", "amount", "time_s")]
+    found = []
+    for at, (src, dst, amount, time_s) in enumerate(zip(*rows, strict=True)):
+        ends, tx = (f"0x{src:040x}", f"0x{dst:040x}"), f"0x{at:064x}"
+        key = transfer_key("local", tx, "ETH", *ends, amount, 0)
+        found.append(Arrival(key, at, tx, "ETH", *ends, amount, 1, time_s))
+    source = await store.source("file:made", "file", "local")
+    await store.append(source, found, Progress(len(found), len(found) - 1, -1, complete=True))
 
 
 def shifted(graph: TransferGraph, seconds: int) -> TransferGraph:

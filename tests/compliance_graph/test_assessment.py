@@ -26,9 +26,9 @@ CALM = ModelAnswer(10_000, None, "m1")
 FACTS = Facts(TenantId("ten_1"), Money(99_900, USD), Outcome.CLEAR, (), {"ofac": "1"}, answer=CALM)
 
 
-def finding(code: str, severity: str) -> Finding:
+def finding(code: str, severity: str, share_ppm: int = 500_000) -> Finding:
     step = Step("0xa", "0xb", 12_345, 1, 1_600_000_000, 1_600_000_000)
-    return Finding(code, severity, "half of it", 500_000, (step,))
+    return Finding(code, severity, "half of it", share_ppm, (step,))
 
 
 def outcome(**changes):
@@ -97,6 +97,27 @@ def test_an_allow_list_that_does_not_spare_stands_among_the_reasons():
     verdict = assess(replace(FACTS, **listed, **doubt), POLICY)
     stored = json.loads(json.dumps(dict(verdict.evidence)))
     assert assess(Facts.from_json(stored, {}), POLICY).digest == verdict.digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "risk_ppm"),
+    [
+        ({"findings": (finding("exposure.mixer.in", "review", 1_000_000),)}, 1_000_000),
+        ({"findings": (finding("exposure.mixer.in", "review", 60_000),)}, 60_000),
+        ({"findings": (finding("exposure.mixer.in", "review", 5_000),)}, 20_000),
+        ({"findings": (finding("pattern.x", "review", 0),)}, 500_000),
+        ({"findings": tuple(finding(f"pattern.{i}", "note", 900_000) for i in "abc")}, 500_000),
+        ({"listed": Outcome.REVIEW, "list_reasons": (Reason("list.x", "asks"),)}, 500_000),
+        ({"abstained": UNKNOWN, "amount": None, "answer": None}, 500_000),
+        ({"answer": ModelAnswer(930_000, None, "m1", review=True)}, 930_000),
+    ],
+)
+def test_a_calm_score_ranks_no_grave_finding_below_a_silence(changes, risk_ppm):
+    """The queue goes by the greatest of score, shares, and a half for whatever else asked."""
+    assert assess(FACTS, POLICY).risk_ppm is None  # cleared: nobody waits
+    facts = replace(FACTS, **{"answer": ModelAnswer(20_000, None, "m1"), **changes})
+    verdict = assess(facts, POLICY)
+    assert (verdict.outcome, verdict.risk_ppm) == (Outcome.REVIEW, risk_ppm)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from compliance_graph.judge import GraphJudge
 from compliance_graph.pairs import PairIndex
 from compliance_graph.scoring import PAIRS_MAX, PAIRS_MIN, Scorer
 from compliance_graph.secondopinion import parity_graph
-from tests.compliance_graph.made import DAY_S, START_S, hub_graph, random_graph
+from tests.compliance_graph.made import DAY_S, START_S, hub_graph, random_graph, thief_graph
 
 
 @pytest.fixture(scope="module")
@@ -24,26 +24,7 @@ def scorer() -> Scorer:
 
 @pytest.fixture(scope="module")
 def thief() -> GrowingGraph:
-    """Node 0 takes from thirty strangers within days and passes everything on at once."""
-    rows, begin = [], START_S + 400 * DAY_S
-    for i in range(30):
-        at = begin + i * 40_000
-        rows.append((100 + i, 0, 0.5, 1, at))
-        rows.append((300 + i, 100 + i, 0.6, 1, at - 3600))
-        if i % 10 == 9:
-            rows.append((0, 1 + i // 10, 4.0, 1, at + 900))
-            rows.append((1 + i // 10, 50, 4.0, 1, at + 1800))
-    return GrowingGraph(random_like(rows))
-
-
-def random_like(rows):
-    graph = random_graph(40, 300)
-    moved = Transfers(
-        graph.rows.src + 400, graph.rows.dst + 400, *(
-            getattr(graph.rows, name) for name in ("amount", "count", "time_s")
-        )
-    )  # fmt: skip
-    return type(graph).build(Transfers.join([Transfers.of(rows), moved]), 450)
+    return GrowingGraph(thief_graph())
 
 
 @pytest.mark.parametrize("name", ["screening.onnx", "network.onnx", "grids.npz", "MODEL_CARD.md"])

@@ -3,6 +3,7 @@ happens when they are silent."""
 
 import asyncio
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from bridge.storage.store import PostgresStore
 from chain.simulated_transfers import SimulatedTransfers
 from compliance_graph.follow import BLOCKS_AT_ONCE, follow
 from compliance_graph.live import LiveGraph
+from compliance_graph.replay import replayed
 from compliance_graph.screener import ListScreener
 from compliance_graph.screening import GraphScreener
 from compliance_graph.sources.indexer import Indexer, IndexerError, read_rows
@@ -21,7 +23,7 @@ from settlement.money import Asset, Money
 from settlement.ports.clock import SystemClock
 from settlement.ports.lists import Action, Entry, Listing, StoredLists
 from settlement.ports.notification import NullLog
-from settlement.ports.screening import Outcome, Subject
+from settlement.ports.screening import Outcome, Scope, Subject
 from tests.compliance_graph.town import POLICY
 
 ETH = Asset("ETH", 18, "local")
@@ -81,6 +83,31 @@ async def test_nobody_is_judged_before_the_graph_was_read(screener):
     with pytest.raises(ScreeningUnavailable):
         await unread.screen(subject(WALLET))
     assert (await unread.screen(subject(THIEF))).outcome is Outcome.BLOCK
+
+
+async def test_every_verdict_says_what_was_known_and_by_which_versions(store, screener, tmp_path):
+    """A veto before and after the graph was read, an unknown wallet, a purse of ours, lists alone;
+    each is made again from what it says."""
+    chain = SimulatedTransfers(begin_s=int(time.time()))
+    chain.mine((SHOP, WALLET, COIN))
+    await follow(store, chain)
+    screening = screener()
+    blind = await screening.screen(subject(THIEF))
+    assert blind.coverage == {"sources": []}
+    await screening.refresh()
+    purse = replace(subject(FRESH), scope=Scope.LISTS)
+    told = [await screening.screen(one) for one in (subject(THIEF), subject(FRESH), purse)]
+    for verdict in told:
+        [source] = verdict.coverage["sources"]
+        assert (source["source"], source["last_block"]) == ("chain:local", 1)
+        assert {"ofac", "labels:entities", "policy", "model"} <= verdict.versions.keys()
+    assert [v.outcome for v in told] == [Outcome.BLOCK, Outcome.CLEAR, Outcome.CLEAR]
+    alone = await ListScreener([tmp_path / "ofac.csv"]).screen(subject(FRESH))
+    assert (alone.versions["policy"], alone.versions["model"]) == ("none", "none")
+    assert alone.coverage == {"sources": []}
+    for verdict in (blind, *told, alone):
+        again = replayed(verdict, FRESH, lambda _: POLICY)
+        assert (again.digest, again.risk_ppm) == (verdict.digest, verdict.risk_ppm)
 
 
 async def test_two_hops_from_a_mixer_goes_to_review_with_the_path_and_dust_does_not(

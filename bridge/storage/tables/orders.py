@@ -260,3 +260,4 @@ class Screening(SQLModel, table=True):
     coverage: dict[str, Any] = exact_document(default="'{}'")
     evidence: dict[str, Any] = exact_document(default="'{}'")
     digest: str | None = words(null=True)
+    risk_ppm: int | None = whole(null=True)
