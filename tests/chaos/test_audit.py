@@ -65,6 +65,8 @@ def as_it_should_be() -> Evidence:
     order = {
         "id": "ord_1",
         "wallet": WALLET,
+        "network": "local",
+        "token": "DUSD",
         "customer": "cus_1",
         "payment_intent_id": "pi_1",
         "status": "completed",
@@ -77,6 +79,7 @@ def as_it_should_be() -> Evidence:
     return Evidence(
         transfers=[Transfer(WALLET, TOKENS, "0x01", 7)],
         vault_minor=STOCK - TOKENS,
+        vault_wei=0,
         lanes_wei=COINS,
         lane_nonces={LANE: 1},
         intents=[
