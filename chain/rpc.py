@@ -6,8 +6,8 @@ there, and because an endpoint's trouble must end in a type of :mod:`chain.error
 Asking another endpoint is always safe here: reads change nothing, and a signed transaction has one
 effect however often and wherever it is sent. Three ways to ask: :meth:`RpcClient.call` and
 :meth:`RpcClient.batch` the best endpoint that answers, :meth:`RpcClient.poll` all of them for what
-money depends on, :meth:`RpcClient.broadcast` all of them to send. One endpoint is asked the same
-way and as often in each.
+money depends on, :meth:`RpcClient.broadcast` to send. One endpoint is asked the same way and as
+often in each.
 """
 
 import asyncio
@@ -108,15 +108,17 @@ class RpcClient:
         self,
         ask: Callable[[Endpoint], Awaitable[T]],
         is_decided: Callable[[Sequence[T], int], bool] | None = None,
+        *,
+        everybody: bool = False,
     ) -> list[T]:
         """What at least a quorum of endpoints answered to the same question, asked at once.
 
         Ends when ``is_decided`` by the answers and the number still outstanding; without it, when
         the rest takes longer than a quorum did. With a quorum of one the best endpoint that answers
-        speaks for all. Raises :class:`NoQuorum` for too few answers; with one endpoint, its own
-        error.
+        speaks for all, unless ``everybody`` is to be heard. Raises :class:`NoQuorum` for too few
+        answers; with one endpoint, its own error.
         """
-        if self.quorum == 1:
+        if self.quorum == 1 and not (everybody and len(self._endpoints) > 1):
             return [await self._first(ask)]
         ready, paused = self._split()
         chosen = ready + paused[: max(0, self.quorum - len(ready))]
@@ -146,10 +148,10 @@ class RpcClient:
         return ballots
 
     async def broadcast(self, raw: bytes) -> None:
-        """Send a signed transaction to every endpoint; one that takes or knows it is enough.
+        """Send a signed transaction to every endpoint that is not paused, and to the paused ones
+        when all others refuse for a reason that may pass. One that takes or knows it is enough.
 
-        The paused ones are left alone unless nobody else takes it. Raises the most hopeful of the
-        errors: one open question keeps the effect open.
+        Raises the most hopeful of the errors: one open question keeps the effect open.
         """
         errors: list[ChainError] = []
         for wave in self._split():

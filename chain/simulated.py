@@ -32,6 +32,7 @@ from settlement.ports.chain import (
     Fees,
     Head,
     Inclusion,
+    Nonces,
     SignedTransaction,
     Transfer,
 )
@@ -249,6 +250,12 @@ class SimulatedChain:
             raise ChainUnknown(f"block {block_number} is not here yet")
         block = seen[-1] if block_number is None else seen[block_number]
         return block.state.nonces.get(lane_address, 0)
+
+    async def nonces(self, lane_address: str) -> Nonces:
+        mined = known = await self.nonce(lane_address)
+        while (lane_address, known) in self.mempool:
+            known += 1
+        return Nonces(mined, known)
 
     async def fees(self) -> Fees:
         self._talk("fees")

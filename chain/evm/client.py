@@ -1,7 +1,8 @@
 """``settlement.ports.chain`` for one EVM network, on any JSON-RPC nodes.
 
 What money depends on is read by quorum (:mod:`chain.evm.reads`), fees among it, since they are
-paid; dry runs and estimates come from the best endpoint that answers; what is signed goes to all.
+paid; dry runs and estimates come from the best endpoint that answers; what is signed goes to all
+that are not paused.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -34,6 +35,7 @@ from settlement.ports.chain import (
     Fees,
     Head,
     Inclusion,
+    Nonces,
     SignedTransaction,
 )
 
@@ -99,6 +101,9 @@ class EvmChain:
     async def nonce(self, lane_address: str, block_number: int | None = None) -> int:
         return await self._reads.nonce(lane_address, block_number)
 
+    async def nonces(self, lane_address: str) -> Nonces:
+        return await self._reads.nonces(lane_address)
+
     async def fees(self) -> Fees:
         return market_fees(*await self._reads.prices_wei())
 
@@ -145,7 +150,8 @@ class EvmChain:
         return SignedTransaction(signed.hash, signed.raw, nonce, fees, transaction.gas_limit)
 
     async def send(self, raw: bytes) -> None:
-        """To every endpoint: one that takes or knows the bytes, or knows them mined, is enough."""
+        """To every endpoint that is not paused, and to the paused ones when nobody else takes it:
+        one that takes or knows the bytes, or knows them mined, is enough."""
         try:
             await self._rpc.broadcast(raw)
         except NonceTooLow:

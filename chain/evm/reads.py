@@ -26,7 +26,7 @@ from chain.rpc import RpcClient
 from chain.rpc_endpoint import Call, Endpoint
 from settlement.errors import ChainError, is_for_good
 from settlement.ids import TxRef
-from settlement.ports.chain import ChainIdentity, Head, Inclusion
+from settlement.ports.chain import ChainIdentity, Head, Inclusion, Nonces
 
 T = TypeVar("T", bound=Hashable)
 
@@ -96,6 +96,24 @@ class Reads:
         if block_number is None:
             return quorum_highest(await self._rpc.poll(ask), self._rpc.quorum)
         return await self._agreed(ask, f"the nonce at block {block_number}")
+
+    async def nonces(self, lane_address: str) -> Nonces:
+        """At the newest block as far as a quorum has counted; with the mempool by the highest word
+        of anybody, since bytes that only one endpoint holds are mined like any others. Who lies
+        here stops the network, and can do no more than that. One request to each endpoint.
+        """
+
+        async def ask(one: Endpoint) -> tuple[int, int]:
+            mined, pending = unwrap(
+                await one.batch(
+                    [("eth_getTransactionCount", (lane_address, t)) for t in ("latest", "pending")]
+                )
+            )
+            return int(mined, 16), int(pending, 16)
+
+        counts = await self._rpc.poll(ask, everybody=True)
+        mined = quorum_highest([mined for mined, _ in counts], self._rpc.quorum)
+        return Nonces(mined, max(mined, *(pending for _, pending in counts)))
 
     async def inclusions(self, refs: Sequence[TxRef], *, complete: bool) -> Sequence[Inclusion]:
         """See :func:`~chain.evm.receipts.receipts_by_quorum`."""

@@ -88,6 +88,16 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Nonces:
+    """An account's next nonce: ``mined`` by the newest block, ``known`` by whichever endpoint has
+    heard of most, what waits in its mempool included. Never below ``mined``.
+    """
+
+    mined: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inclusion:
     """A transaction in a block of the canonical chain, as read now.
 
@@ -178,6 +188,13 @@ class ChainPort(Protocol):
 
     async def nonce(self, lane_address: str, block_number: int | None = None) -> int:
         """The next nonce by the newest block, or by a given one (not counting the mempool)."""
+        ...
+
+    async def nonces(self, lane_address: str) -> Nonces:
+        """The next nonce with and without what waits in mempools, in one look.
+
+        A chain whose nodes keep no mempool gives the same number twice.
+        """
         ...
 
     async def fees(self) -> Fees:

@@ -102,6 +102,7 @@ READS: frozenset[str] = frozenset(
         "chain.head",
         "chain.block_hash",
         "chain.nonce",
+        "chain.nonces",
         "chain.fees",
         "chain.preflight",
         "chain.refusal",

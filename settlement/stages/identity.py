@@ -6,6 +6,7 @@ on a new instance: its orders in flight are refunded, and the books write the ol
 do what its escrows held.
 """
 
+from settlement.batching.nonces import ahead
 from settlement.errors import ChainUnknown, NetworkStopped
 from settlement.escrow import HOLDING
 from settlement.escrowing.observe import chain_gone
@@ -75,19 +76,18 @@ async def _forgotten(chain: ChainPort, store: Store, state: NetworkState) -> str
     """A used nonce that we never gave out: a restored backup, or somebody else with our key.
 
     Asked before any stage runs, since an order that this database calls unpaid may be paid; by the
-    newest block, since it would be refunded long before the payment is final.
+    newest block, since it would be refunded long before the payment is final; and by every mempool,
+    since what waits there would be paid a second time. What we signed ourselves is stored with its
+    nonce before any node hears of it, so that no honest one counts further than we do.
     """
     known = [row.lane.address for row in await store.lanes(state.name)]
     for address in dict.fromkeys([*known, *chain.lanes]):
-        on_chain = await chain.nonce(address)
+        counts = await chain.nonces(address)
         # Our count is read after the chain's, so that it can only be ahead of it.
         rows = {row.lane.address: row.lane.next_nonce for row in await store.lanes(state.name)}
         ours = rows.get(address, 0)  # one that was added since: none of its nonces is known
-        if on_chain > ours:
-            return (
-                f"lane {address}: the chain is at nonce {on_chain}, we at {ours}; "
-                "see `tidegate settlement rebuild`"
-            )
+        if counts.known > ours:
+            return ahead(address, counts, ours)
     return None
 
 

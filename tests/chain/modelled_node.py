@@ -25,7 +25,7 @@ def tx(number: int) -> str:
 @dataclass(frozen=True)
 class World:
     """``mined``: transaction → (block, whether it paid). ``name`` makes hashes differ. ``memo`` is
-    what each transaction carries."""
+    what each transaction carries, ``waiting`` how many of the lane's are in the mempool."""
 
     name: str = "true"
     head: int = 100
@@ -34,6 +34,7 @@ class World:
     recorded: bool = False
     code: str = "0x60"
     memo: str = "0x"
+    waiting: int = 0
 
     def hash(self, number: int) -> str:
         return "0x" + keccak(text=f"{self.name} {number}").hex()
@@ -72,6 +73,8 @@ def answer(world: World, method: str, params: list[Any]) -> Any:
         case "eth_getTransactionReceipt", [ref]:
             return _receipt(world, ref) if ref in world.known() else None
         case "eth_getTransactionCount", [_, tag]:
+            if tag == "pending":
+                return hex(world.nonce(world.head) + world.waiting)
             number = world.head if tag == "latest" else int(tag, 16)
             if number > world.head:
                 raise LookupError(tag)

@@ -16,6 +16,7 @@ from chain.networks.local import NETWORK
 from chain.quorum import agreed, is_decided, majority, quorum_highest
 from chain.rpc import RpcClient
 from settlement.errors import ChainUnknown
+from settlement.ports.chain import Nonces
 from tests.chain.modelled_node import LANE, VAULT, World, node, tx
 from tests.chain.scripted_node import Script, ScriptedNode, error, result, scripted_node
 
@@ -115,6 +116,7 @@ async def facts(chain: EvmChain, truth: World) -> dict[str, object]:
         "hash": await ask(chain, "block_hash", truth.final),
         "beyond": await ask(chain, "block_hash", truth.head + 1),
         "nonce": await ask(chain, "nonce", LANE),
+        "mined": getattr(await ask(chain, "nonces", LANE), "mined", ChainUnknown),
         "final_nonce": await ask(chain, "nonce", LANE, truth.final),
         "recorded": await ask(chain, "batch_recorded", 1),
         "identity": await ask(chain, "identity"),
@@ -133,7 +135,8 @@ def check(found: dict[str, object], truth: World, *, must_answer: bool) -> None:
     }
     for name, value in exact.items():
         assert found[name] == value or (found[name] is ChainUnknown and not must_answer), name
-    for name, highest in (("final", truth.final), ("nonce", truth.nonce(truth.head))):
+    nonce = truth.nonce(truth.head)
+    for name, highest in (("final", truth.final), ("nonce", nonce), ("mined", nonce)):
         assert found[name] is ChainUnknown or found[name] <= highest, name
         assert found[name] == highest or not must_answer, name
     for name in ("inclusions", "complete"):
@@ -164,6 +167,23 @@ async def test_a_payment_whose_memo_one_endpoint_hides_is_found(nodes, place):
     finally:
         await chain.close()
     assert [(single.batch_id, single.inclusion.paid_minor) for single in paid] == [(7, 9)]
+
+
+@pytest.mark.parametrize("quorum", [1, 2, 3])
+async def test_bytes_that_one_endpoint_alone_holds_are_counted(nodes, quorum):
+    """Whatever the quorum, and though it lags: they would be mined like any others."""
+    truth = World(mined={tx(1): (80, True), tx(2): (99, True)})
+    for one in nodes[:3]:
+        one.script = node(truth)
+    nodes[1].script = node(replace(truth.late(10), waiting=3))
+    rpc = RpcClient([one.url for one in nodes[:3]], quorum=quorum, grace_ms=5_000)
+    chain = EvmChain(NETWORK, Deployment("local", (), VAULT, (), ()), rpc, {})
+    try:
+        assert await chain.nonces(LANE) == Nonces(1 if quorum == 3 else 2, 4)
+        nodes[1].script = node(truth)
+        assert await chain.nonces(LANE) == Nonces(2, 2)
+    finally:
+        await chain.close()
 
 
 @given(_votes, st.integers(1, 7))

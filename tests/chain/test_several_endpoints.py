@@ -222,6 +222,7 @@ async def test_too_few_answers_leave_every_question_of_money_open() -> None:
             chain.inclusions([tx(1)]),
             chain.block_hash(80),
             chain.nonce(LANE),
+            chain.nonces(LANE),
             chain.nonce(LANE, 90),
             chain.batch_recorded(1),
         ):
@@ -278,6 +279,7 @@ async def test_one_url_costs_no_request_more_than_asking_it_plainly() -> None:
             (lambda: chain.inclusions([tx(1), tx(9)]), 2),
             (lambda: chain.block_hash(80), 1),
             (lambda: chain.nonce(LANE), 1),
+            (lambda: chain.nonces(LANE), 1),
             (lambda: chain.batch_recorded(1), 1),
             (chain.identity, 1),
         ):

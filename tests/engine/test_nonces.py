@@ -1,14 +1,18 @@
 """Our count of nonces against the chain's, upward and downward."""
 
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import fields, replace
+from datetime import timedelta
 
 import pytest
 
 from settlement.batch import BatchStatus, Lane
 from settlement.batching.nonces import Reckoning, reckon
 from settlement.errors import ChainUnknown, NetworkStopped
+from settlement.order import Status
 from settlement.pipeline import settle
-from settlement.ports.chain import SelfTransfer
+from settlement.ports.chain import Nonces, SelfTransfer
+from settlement.stages import identity
 from tests.support.engine import Engine, an_engine
 
 B = BatchStatus
@@ -20,30 +24,39 @@ def a_lane(next_nonce: int, first_nonce: int = 0) -> Lane:
 
 def test_a_chain_that_is_ahead_of_everything_we_know_is_not_reckoned_with():
     """Somebody else signs with our key, or a backup came back."""
-    assert reckon(a_lane(7), 8, []) is None
-    assert reckon(a_lane(7), 9, [7]) is None
+    assert reckon(a_lane(7), Nonces(8, 8), []) is None
+    assert reckon(a_lane(7), Nonces(9, 9), [7]) is None
+
+
+def test_a_mempool_that_holds_what_no_batch_of_ours_explains_is_not_reckoned_with():
+    """Above our count, or below it where a count ran ahead: the same nonce signed twice might pay
+    twice."""
+    assert reckon(a_lane(7), Nonces(7, 8), []) is None
+    assert reckon(a_lane(7), Nonces(5, 8), [5, 6]) is None
+    assert reckon(a_lane(9), Nonces(7, 8), []) is None
+    assert reckon(a_lane(9), Nonces(7, 9), [7, 8]) == Reckoning(9, ())
 
 
 def test_a_lagging_node_lowers_nothing():
     """What our batches used up counts, and where the lane began."""
-    assert reckon(a_lane(7), 3, [3, 4, 5, 6]) == Reckoning(7, ())
-    assert reckon(a_lane(7, first_nonce=7), 3, []) == Reckoning(7, ())
+    assert reckon(a_lane(7), Nonces(3, 3), [3, 4, 5, 6]) == Reckoning(7, ())
+    assert reckon(a_lane(7, first_nonce=7), Nonces(3, 7), []) == Reckoning(7, ())
 
 
 def test_a_count_that_ran_ahead_goes_back():
     """Nobody has taken the nonces between."""
-    assert reckon(a_lane(9), 7, []) == Reckoning(7, ())
-    assert reckon(a_lane(9), 6, [6, 7]) == Reckoning(8, ())
+    assert reckon(a_lane(9), Nonces(7, 7), []) == Reckoning(7, ())
+    assert reckon(a_lane(9), Nonces(6, 8), [6, 7]) == Reckoning(8, ())
 
 
 def test_a_count_that_was_restored_too_low_goes_up_to_what_our_batches_hold():
     """They explain what the chain knows."""
-    assert reckon(a_lane(5), 8, [5, 6, 7, 8]) == Reckoning(9, ())
+    assert reckon(a_lane(5), Nonces(8, 8), [5, 6, 7, 8]) == Reckoning(9, ())
 
 
 def test_holes_below_a_batch_are_named():
     """Nothing above them can be mined before they are filled."""
-    assert reckon(a_lane(9), 4, [6, 8]) == Reckoning(9, (4, 5, 7))
+    assert reckon(a_lane(9), Nonces(4, 4), [6, 8]) == Reckoning(9, (4, 5, 7))
 
 
 async def lose(engine: Engine, batch_id: int) -> None:
@@ -66,6 +79,54 @@ async def test_a_nonce_that_the_chain_knows_and_we_do_not_stops_the_network():
     assert "nonce" in (await engine.store.network("local")).stop_reason
     assert engine.batches() == []
     assert (await engine.now(order)).batch_id is None
+
+
+@pytest.mark.parametrize("who", ["verify", "plan"])
+async def test_payments_that_only_a_mempool_knows_are_not_made_again(who: str):
+    """Two batches wait there, the database is as it was before both: the start finds out, and where
+    rows are lost under a running worker, planning does. Nobody is paid twice."""
+    engine = await an_engine()
+    first, second = await engine.order(), await engine.order()
+    engine.chain.give("0xvault", tokens=10**12)  # enough for whatever would be paid twice
+    tables = deepcopy(engine.store.tables)
+    await later(engine, second.id, timedelta(hours=1))
+    await settle(engine.ports)
+    await later(engine, second.id, timedelta(0))
+    await settle(engine.ports)
+    assert sorted(nonce for _, nonce in engine.chain.mempool) == [0, 1]
+    for table in fields(tables):
+        setattr(engine.store.tables, table.name, getattr(tables, table.name))
+    engine.clock.pass_s(120)
+    with pytest.raises(NetworkStopped, match=r"a mempool is at nonce 2, we at 0.*rebuild"):
+        await (identity.verify(engine.ports, "local") if who == "verify" else settle(engine.ports))
+    for _ in range(8):
+        await engine.step(seconds=31)
+    for order in (first, second):
+        assert engine.paid(order) == order.token.amount_minor
+        assert (await engine.now(order)).status is Status.CAPTURED
+
+
+async def later(engine: Engine, order_id: str, delay: timedelta) -> None:
+    orders = engine.store.tables.orders
+    orders[order_id] = replace(orders[order_id], due_at=engine.clock.now() + delay)
+
+
+async def test_what_we_signed_ourselves_stops_nothing_wherever_it_waits():
+    """Before, in and after blocks, behind nodes that lag: no count is ahead of our own."""
+    engine = await an_engine()
+    for lag in (0, 1, 3):
+        for _ in range(2):
+            await engine.order()
+            await settle(engine.ports)
+            await identity.verify(engine.ports, "local")
+        engine.chain.mine(2)
+        engine.chain.lag = min(lag, len(engine.chain.blocks) - 1)
+        await identity.verify(engine.ports, "local")
+        engine.chain.lag = 0
+        engine.chain.reorganise(1, forget=False)
+        await identity.verify(engine.ports, "local")
+    await engine.until_quiet()
+    await engine.check()
 
 
 async def test_a_counter_ahead_of_every_batch_is_lowered():

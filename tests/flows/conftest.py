@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from bridge.storage import postgres
 from chain.local.anvil import AnvilOptions, find_anvil
 from chain.local.launcher import start_local_chain
 from chain.local.local_chain import LocalChain
 from chain.local.process import ChildProcess
 from tests.chain.world import World
+from tests.flows.backups import Backups
 from tests.flows.bridge import Bridge, open_bridge
 from tests.support.postgres import EMPTY, execute
 
@@ -105,3 +107,21 @@ async def bridge(
     yield opened
     for close in opened.closing:
         await close()
+
+
+@pytest.fixture
+async def backups(
+    postgres_server: postgres.Server,
+    flow_dsn: str,
+    flow_world: World,
+    emulator_url: str,
+    tmp_path: Path,
+) -> AsyncIterator[Backups]:
+    """A deployment whose database can be copied and put back."""
+
+    async def open_on(dsn: str, fresh: bool) -> Bridge:
+        return await open_bridge(dsn, flow_world, emulator_url, tmp_path, fresh=fresh)
+
+    made = Backups(postgres_server, flow_dsn, open_on, flow_world)
+    yield made
+    await made.close()

@@ -1,19 +1,16 @@
 """A restored backup: what was paid since then is paid already, and must not be paid again."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from bridge.storage import postgres
 from settlement.errors import NetworkStopped
 from settlement.ledger.accounts import Account
 from settlement.money import Money
 from settlement.order import Status
 from settlement.stages import capture, charge, identity, screen
-from tests.chain.world import World, fresh_address
+from tests.chain.world import fresh_address
 from tests.flows.backups import (
     Backups,
     captured,
@@ -23,30 +20,12 @@ from tests.flows.backups import (
     refund_at_the_provider,
     taken_for_something_else,
 )
-from tests.flows.bridge import DOUBTFUL, FACTS_KEY, NETWORK, Bridge, open_bridge
+from tests.flows.bridge import DOUBTFUL, FACTS_KEY, NETWORK
 from tests.flows.conftest import needs_anvil
 from tests.flows.crowd import captured as coins_captured
 from tests.flows.crowd import is_in, stepped
 
 pytestmark = needs_anvil
-
-
-@pytest.fixture
-async def backups(
-    postgres_server: postgres.Server,
-    flow_dsn: str,
-    flow_world: World,
-    emulator_url: str,
-    tmp_path: Path,
-) -> AsyncIterator[Backups]:
-    """A deployment whose database can be copied and put back."""
-
-    async def open_on(dsn: str, fresh: bool) -> Bridge:
-        return await open_bridge(dsn, flow_world, emulator_url, tmp_path, fresh=fresh)
-
-    made = Backups(postgres_server, flow_dsn, open_on, flow_world)
-    yield made
-    await made.close()
 
 
 async def test_a_restored_backup_stops_the_network_before_anything_is_refunded(
