@@ -78,6 +78,7 @@ async def _opened(
         model=ShippedModel(),
         neighbours=_neighbours(stack, settings, store, deployments),
         history=Queries(pool),
+        keeper=Queries(pool),
         clock=clock,
         log=logging.get("graph"),
     )

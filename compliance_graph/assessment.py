@@ -22,12 +22,21 @@ from settlement.ports.screening import HALF_PPM, Outcome, Reason, Unscored, Verd
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
     """``probability_ppm`` is ``None`` where the model ``abstained``, and that says why. ``review``:
-    the model's own threshold, chosen when it was trained, is passed."""
+    the model's own threshold, chosen when it was trained, is passed. ``asked`` is what it read, as
+    :mod:`compliance_graph.rescoring` writes it; ``None`` in evidence from before it was kept."""
 
     probability_ppm: int | None
     abstained: str | None
     version: str
     review: bool = False
+    asked: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        found = {name: getattr(self, name) for name in _ANSWER}
+        return found if self.asked is None else {**found, "asked": self.asked}
+
+
+_ANSWER = ("probability_ppm", "abstained", "version", "review")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +81,7 @@ class Facts:
             "list_reasons": [[reason.code, reason.detail] for reason in self.list_reasons],
             "list_versions": dict(self.list_versions),
             "findings": [finding.as_json() for finding in self.findings],
-            "answer": answer
-            and {
-                "probability_ppm": answer.probability_ppm,
-                "abstained": answer.abstained,
-                "version": answer.version,
-                "review": answer.review,
-            },
+            "answer": answer and answer.as_json(),
             "abstained": self.abstained,
             "versions": dict(self.versions),
             "explanation": storable(self.explanation),

@@ -9,6 +9,7 @@ from compliance_graph.assessment import ModelAnswer
 from compliance_graph.explain import explain
 from compliance_graph.graph import GrowingGraph
 from compliance_graph.pairs import PairIndex
+from compliance_graph.rescoring import measure_of, packed
 from compliance_graph.scoring import Score, Scorer
 from compliance_graph.warm import HUB, made_up
 
@@ -21,6 +22,7 @@ class GraphJudge:
         self._graph = graph
         self._index = PairIndex.of(graph.base)
         self.scorer = scorer.ranked_within(self._index)
+        self.measure = measure_of(self.scorer)
 
     @property
     def version(self) -> str:
@@ -38,9 +40,13 @@ class GraphJudge:
 
     def answer(self, node: int) -> ModelAnswer:
         """What the verdict is made from; it may send to review and nothing more."""
-        score = self.score(node)
+        score, read = self.scorer.scored(self.index, node)
         return ModelAnswer(
-            score.probability_ppm, score.abstained, score.model_version, score.review
+            score.probability_ppm,
+            score.abstained,
+            score.model_version,
+            score.review,
+            None if read is None else packed(read),
         )
 
     def explained(self, node: int, name_of: Callable[[int], str] = str) -> dict[str, Any] | None:

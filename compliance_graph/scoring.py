@@ -72,6 +72,7 @@ class Scorer:
         self.grid = artifact.grids[CONTEXT] if grid is None else grid
         own = hashlib.sha256(self.grid.tobytes()).hexdigest()[:VERSION_DIGITS]
         self.version = artifact.version if grid is None else f"{artifact.version}.{own}"
+        self.has_own_grid = grid is not None
         self.review_log_odds = float(artifact.about["review_log_odds"])
         self._slope = float(artifact.about["calibration"]["slope"])
         self._offset = float(artifact.about["calibration"]["offset"])
@@ -79,6 +80,7 @@ class Scorer:
         self._columns: dict[str, Ints] = {
             name: np.array([at[n] for n in view.names]) for name, view in artifact.views.items()
         }
+        self._read = np.unique(np.concatenate(list(self._columns.values())))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
@@ -107,9 +109,21 @@ class Scorer:
         return Scorer(self.artifact, grid_of(values[:, self._columns[CONTEXT]]))
 
     def score(self, index: PairIndex, node: int) -> Score:
+        return self.scored(index, node)[0]
+
+    def scored(self, index: PairIndex, node: int) -> tuple[Score, Floats | None]:
+        """The score and the features that it comes from: those of :data:`SERVED_NAMES` that some
+        view reads, in their order; ``None`` where the model abstains."""
         if not is_known(index, node):
-            return self._abstained(index, node)
+            return self._abstained(index, node), None
         values = describe(index, node, amounts=False)[None, :]
+        return self.judged(self.margins(self.rows(values))[0]), values[0, self._read]
+
+    def judged_row(self, read: Floats) -> Score:
+        """The score of the features that :meth:`scored` gave. Raises :class:`ValueError` for
+        another number of them."""
+        values = np.full((1, len(SERVED_NAMES)), np.nan)
+        values[0, self._read] = read
         return self.judged(self.margins(self.rows(values))[0])
 
     def score_many(self, index: PairIndex, nodes: Sequence[int]) -> list[Score]:

@@ -11,7 +11,7 @@ import gc
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,6 +60,11 @@ class Judge(Protocol):
         """Of the model, and of what it measures this graph's accounts by."""
         ...
 
+    @property
+    def measure(self) -> str | None:
+        """What the version's second part stands for, to be kept for replay; ``None``: nothing."""
+        ...
+
     def answer(self, node: int) -> ModelAnswer: ...
 
     def explained(self, node: int, name_of: Callable[[int], str]) -> Mapping[str, Any] | None:
@@ -75,6 +80,12 @@ class Model(Protocol):
 
     def over(self, graph: GrowingGraph) -> Judge:
         """Ready to judge that graph's accounts, those of its delta too. Called in a thread."""
+        ...
+
+
+class ModelKeeper(Protocol):
+    async def keep_model(self, version: str, content: str, now: datetime) -> None:
+        """Once per version, for good."""
         ...
 
 
@@ -126,6 +137,7 @@ class GraphScreener:
         model: Model | None = None,
         neighbours: Neighbours | None = None,
         history: UnscoredHistory | None = None,
+        keeper: ModelKeeper | None = None,
         clock: Clock,
         log: Log,
     ) -> None:
@@ -133,6 +145,7 @@ class GraphScreener:
         self._label_paths, self._own = labels, own
         self._model, self._neighbours = model, neighbours
         self._clock, self._log, self._history = clock, log, history
+        self._keeper = keeper
         self._labels: Labels | None = None
         self._picture: Picture | None = None
         self._refreshed_s = 0.0
@@ -210,7 +223,12 @@ class GraphScreener:
             labels = self._labels.with_listed(book.labelled(), self._policy)
             labels = labels.with_sanctioned(book.blocked(self._clock.now()), self._policy)
             labels = labels.with_services(self._own)
-            self._picture = await asyncio.to_thread(self._taken, held, labels, revision)
+            picture = await asyncio.to_thread(self._taken, held, labels, revision)
+            judge = picture.judge
+            if self._keeper is not None and judge is not None and judge.measure is not None:
+                # Before anybody is judged by it.
+                await self._keeper.keep_model(judge.version, judge.measure, self._clock.now())
+            self._picture = picture
         self._refreshed_s = time.monotonic()
 
     def _gap(self, network: str) -> str | None:

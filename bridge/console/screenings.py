@@ -1,10 +1,16 @@
 """``tidegate screenings`` and ``tidegate audit``: whether what is on record holds."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import click
 
 from bridge.console.context import Desk, open_desk, runs
 from bridge.wording import shown
 from settlement.errors import InvariantBroken, NotFound
+
+if TYPE_CHECKING:
+    from compliance_graph.rescoring import Rescorer
 
 
 @click.group()
@@ -18,7 +24,7 @@ def screenings() -> None:
 async def replay(screening_id: str) -> None:
     """Make the verdict again from its stored evidence and compare it bit for bit."""
     from compliance_graph.policy import Policy, load_policy, parse_policy
-    from compliance_graph.replay import replayed
+    from compliance_graph.replay import models_of, replayed
 
     async with open_desk() as desk:
         found = await desk.queries.screening(None, screening_id)
@@ -26,6 +32,8 @@ async def replay(screening_id: str) -> None:
             raise NotFound(f"there is no screening {screening_id}")
         version = found.verdict.versions.get("policy")
         content = None if version is None else await desk.queries.policy_content(version)
+        models = models_of(found.verdict)
+        measures = await desk.queries.model_contents(models)
 
     def policy_of(wanted: str) -> Policy:
         policy = load_policy() if content is None else parse_policy(content.encode())
@@ -33,7 +41,11 @@ async def replay(screening_id: str) -> None:
             raise NotFound(f"policy {wanted} was not kept; the packaged one is {policy.version}")
         return policy
 
-    again = replayed(found.verdict, found.subject.wallet, policy_of)
+    rescorer = _rescorer(measures) if models else None
+    ask = (lambda answer: answer) if rescorer is None else rescorer
+    again = replayed(found.verdict, found.subject.wallet, policy_of, ask)
+    for line in () if rescorer is None else rescorer.said:
+        click.echo(line)
     for name, text in sorted(found.verdict.versions.items()):
         click.echo(f"{name} {text}")
     if again.digest != found.digest:
@@ -47,6 +59,13 @@ async def replay(screening_id: str) -> None:
             f"its evidence leads to {again.risk_ppm} ppm"
         )
     click.echo(f"{screening_id}: {again.outcome} again, digest {again.digest}")
+
+
+def _rescorer(measures: Mapping[str, str]) -> "Rescorer":
+    from compliance_graph.rescoring import Rescorer
+    from compliance_graph.scoring import Scorer
+
+    return Rescorer(Scorer.load(), measures)
 
 
 @click.group()

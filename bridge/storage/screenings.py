@@ -1,7 +1,7 @@
 """Verdicts in SQL: kept whole, so that each can be made again from its row alone."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,11 +26,16 @@ _KEEP_POLICY = """
     INSERT INTO screening_policies (version, content, kept_at) VALUES ($1, $2, $3)
     ON CONFLICT DO NOTHING
 """
+_KEEP_MODEL = """
+    INSERT INTO screening_models (version, content, kept_at) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING
+"""
+_MODELS = "SELECT version, content FROM screening_models WHERE version = ANY ($1)"
 _POLICY = "SELECT content FROM screening_policies WHERE version = $1"
 
 
 class PolicyQueries:
-    """Policies that screenings were judged by, kept word for word."""
+    """Policies that screenings were judged by, kept word for word, and what models ranked by."""
 
     pool: Any
 
@@ -41,6 +46,15 @@ class PolicyQueries:
     async def policy_content(self, version: str) -> str | None:
         content: str | None = await self.pool.fetchval(_POLICY, version)
         return content
+
+    async def keep_model(self, version: str, content: str, now: datetime) -> None:
+        """See :class:`compliance_graph.screening.ModelKeeper`."""
+        await self.pool.execute(_KEEP_MODEL, version, content, now)
+
+    async def model_contents(self, versions: Collection[str]) -> dict[str, str]:
+        """By version, those that were kept."""
+        rows = await self.pool.fetch(_MODELS, list(versions))
+        return {row["version"]: row["content"] for row in rows}
 
 
 # An escrow's order pays its purse; its parties are whom the purse may pay later. What is judged

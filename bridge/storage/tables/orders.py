@@ -221,6 +221,16 @@ class ScreeningPolicy(SQLModel, table=True):
     kept_at: datetime = moment()
 
 
+class ScreeningModel(SQLModel, table=True):
+    """What a model's version ranks accounts by where it is no part of the model. Never changed."""
+
+    __tablename__ = "screening_models"
+
+    version: str = words(primary_key=True)
+    content: str = words()
+    kept_at: datetime = moment()
+
+
 class Screening(SQLModel, table=True):
     """A verdict with everything that decided it. Never changed (a trigger refuses it)."""
 
