@@ -1,37 +1,25 @@
 """The process dies in every gap between two effects; another finishes what it began.
 
-Every effect of every port has a gap with a name (:mod:`settlement.ports.effects`); a method that is
-in no table, or an effect that no story reaches, fails here.
+Every effect of every port has a gap with a name (:mod:`settlement.ports.effects`); a port or method
+in no table, or an effect that no story reaches, fails here. What people do by hand is in
+``test_crashes_by_hand.py``.
 """
 
 import asyncio
 import contextlib
+from dataclasses import fields
 from functools import cache
 
 import pytest
 
 from settlement.batch import BatchStatus
 from settlement.order import Status
-from settlement.ports.chain import ChainPort
+from settlement.ports.bundle import Ports
 from settlement.ports.effects import BY_HAND, GAPS, READS
-from settlement.ports.gas import GasPort
-from settlement.ports.payment import PaymentPort
-from settlement.ports.price import PricePort
-from settlement.ports.screening import ScreeningPort
-from settlement.ports.store import Store
 from tests.engine.escrows import escrows_agree
 from tests.engine.stories import STORIES, Story, go_on
 from tests.support.engine import Engine
-from tests.support.stopping import Doomed, Stopped, watched
-
-PORTS = {
-    "payment": PaymentPort,
-    "store": Store,
-    "chain": ChainPort,
-    "screening": ScreeningPort,
-    "gas": GasPort,
-    "prices": PricePort,
-}
+from tests.support.stopping import REACHES_NOTHING, Doomed, Stopped, effect_ports, watched
 
 
 async def played(story: Story, last: int | None) -> tuple[Engine, list[str]]:
@@ -49,11 +37,20 @@ def traces() -> dict[str, tuple[str, ...]]:
     return {story.name: tuple(asyncio.run(played(story, None))[1]) for story in STORIES}
 
 
+def test_every_field_of_the_ports_is_a_port_or_reaches_nothing():
+    """A new one has its methods in the tables, or is said to change nothing outside."""
+    names = {field.name for field in fields(Ports)}
+    assert set(REACHES_NOTHING) <= names
+    for name, (_, port) in effect_ports().items():
+        assert getattr(port, "_is_protocol", False), f"Ports.{name} is no protocol: {port}"
+    assert {"store", "payment", "chains", "escrows"} <= set(effect_ports())
+
+
 def test_every_method_of_a_port_is_an_effect_or_a_read():
     """A new one must be put into a table, and an effect into a story."""
     methods = {
         f"{prefix}.{name}"
-        for prefix, port in PORTS.items()
+        for prefix, port in effect_ports().values()
         for name in dir(port)
         if not name.startswith("_") and callable(getattr(port, name))
     }

@@ -2,12 +2,35 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any, get_args, get_origin, get_type_hints
 
 from bridge.storage.memory import MemoryStore
 from settlement.ports.bundle import Ports
+
+REACHES_NOTHING: Mapping[str, str] = {
+    "clock": "is asked for the time",
+    "policy": "numbers",
+    "log": "nothing is decided by what was logged",
+    "worker": "a name",
+    "unseen": "this process alone has it, and begins with all networks",
+}
+"""Fields of :class:`Ports` through which nothing outside is changed, and why not."""
+
+
+def effect_ports() -> dict[str, tuple[str, Any]]:
+    """By field of :class:`Ports`: the prefix of its methods in the tables of effects, and its
+    protocol. Of a mapping from networks, that of one network: ``chains`` is ``chain``."""
+    hints = get_type_hints(Ports)
+    found = {}
+    for field in fields(Ports):
+        if field.name not in REACHES_NOTHING:
+            hint, prefix = hints[field.name], field.name
+            if get_origin(hint) is not None:
+                hint, prefix = get_args(hint)[1], prefix.removesuffix("s")
+            found[field.name] = (prefix, hint)
+    return found
 
 
 class Stopped(BaseException):
@@ -35,13 +58,14 @@ class Watched:
 
 def watched(ports: Ports, watch: Callable[..., Awaitable[Any]]) -> Ports:
     """The ports, each call of which goes through ``watch``."""
-    return replace(
-        ports,
-        store=Watched(ports.store, "store", watch),
-        payment=Watched(ports.payment, "payment", watch),
-        screening=Watched(ports.screening, "screening", watch),
-        chains={name: Watched(chain, "chain", watch) for name, chain in ports.chains.items()},
-    )
+
+    def around(port: Any, prefix: str) -> Any:
+        if isinstance(port, Mapping):
+            return {name: Watched(one, prefix, watch) for name, one in port.items()}
+        return Watched(port, prefix, watch)
+
+    named = effect_ports().items()
+    return replace(ports, **{name: around(getattr(ports, name), p) for name, (p, _) in named})
 
 
 class Doomed:
