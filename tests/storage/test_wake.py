@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from bridge.storage.store import PostgresStore
-from bridge.storage.wake import EVENTS, WORK, Wake
+from bridge.storage.wake import EVENTS, WORK, Wake, announce
+from settlement.ports.payment import ProviderEvent
+from tests.support.builders import NOW, Scene
 from tests.support.waiting import eventually
 
 
@@ -75,3 +78,22 @@ async def test_notifying_without_a_server_neither_blocks_nor_raises() -> None:
     await wake.start()
     wake.notify(WORK)
     await asyncio.wait_for(wake.stop(), 5)
+
+
+async def test_neither_accepting_nor_moving_an_order_notifies(
+    postgres_store: PostgresStore, database_dsn: str
+) -> None:
+    """Hints come in the order of commits, and the first one that is heard is the one sent last."""
+    heard: list[str] = []
+    listener = await asyncpg.connect(database_dsn)
+    try:
+        for channel in (WORK, EVENTS):
+            await listener.add_listener(channel, lambda *told: heard.append(told[2]))
+        order = await Scene(postgres_store).captured()
+        event = ProviderEvent("evt_1", "charge.updated", NOW, order.payment_intent_id, None, {})
+        assert await postgres_store.receive([event], NOW) == 1
+        await announce(postgres_store.pool, EVENTS)
+        await eventually(lambda: heard, what="the one hint")
+        assert heard == [EVENTS]
+    finally:
+        await listener.close()
