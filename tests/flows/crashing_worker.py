@@ -18,7 +18,10 @@ from settlement.schedule import Policy
 
 
 class KillsItself:
-    """Everything of ``port``, except that the process dies when ``method`` has returned."""
+    """Everything of ``port``, except that the process dies when ``method`` has returned.
+
+    A call about nothing (no changes to apply) is no effect, and nothing to die behind.
+    """
 
     def __init__(self, port: Any, method: str) -> None:
         self._port = port
@@ -30,8 +33,10 @@ class KillsItself:
             return attribute
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            await attribute(*args, **kwargs)
-            os.kill(os.getpid(), signal.SIGKILL)
+            answer = await attribute(*args, **kwargs)
+            if not args or args[0] != []:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
 
         return call
 

@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from chain.deployment import save_deployment
 from chain.signers.keystore import create_keystore
 from settlement.ledger.accounts import Account
 from settlement.order import Status
 from tests.chain.world import fresh_address
-from tests.flows.bridge import DEPLOYED, STRIPE_KEY
+from tests.flows.bridge import DEPLOYED, SANCTIONED, STRIPE_KEY
 from tests.flows.crashing_worker import run
 from tests.support.forked import ForkedProcess
 from tests.support.waiting import eventually
@@ -26,10 +27,13 @@ POINTS = [
     "store.store_attempt",
     "chain.send",
     "store.mark_sent",
+    "store.apply_many",
+    "store.apply_batch",
 ]
 """After which call the worker dies. ``capture``: the money is taken and we don't know it;
 ``sign``: bytes exist that nobody stored; ``store_attempt``: stored and not sent; ``send``: sent
-and not marked."""
+and not marked; ``apply_many``: the intent is written down, and nothing follows; ``apply_batch``: a
+block is noticed, and nobody has looked whether it is final."""
 
 
 class Workers:
@@ -121,22 +125,65 @@ async def test_a_worker_killed_after_the_call_and_before_its_result_is_stored(
             await bridge.pay(order_id)
         else:
             order_id = await paid_order(bridge, wallet)
-            await eventually(lambda: not doomed.alive, what="the crash")
+            await eventually(lambda: not doomed.alive, limit_s=20, what="the crash")
             assert (await bridge.order(order_id)).status is not Status.COMPLETED
             workers.start()
         assert doomed.returncode == -9, doomed.log_tail()
-        await completed(bridge, order_id)
+        await reached(bridge, order_id)
     await exactly_once(bridge, order_id, wallet)
 
 
-async def completed(bridge, order_id: str) -> None:
+@pytest.mark.parametrize(
+    ("point", "end"), [("payment.cancel", Status.REJECTED), ("payment.refund", Status.REFUNDED)]
+)
+async def test_a_worker_killed_after_money_went_back_and_before_that_is_stored(
+    bridge, flow_dsn, emulator_url, tmp_path, point, end
+):
+    """A hold is released once, a refund made once; nobody is paid, and the books agree."""
+    wallet = SANCTIONED if end is Status.REJECTED else fresh_address()
+    if end is Status.REFUNDED:
+        bridge.world.do(bridge.world.dollar.functions.setBlocked(wallet, True), bridge.world.owner)
+    with workers_of(bridge, flow_dsn, emulator_url, tmp_path) as workers:
+        doomed = workers.start(point)
+        order_id = await paid_order(bridge, wallet)
+        await eventually(mined(bridge, lambda: not doomed.alive), limit_s=40, what="the crash")
+        assert doomed.returncode == -9, doomed.log_tail()
+        assert (await bridge.order(order_id)).status is not end
+        workers.start()
+        await reached(bridge, order_id, end)
+    intent = await bridge.intent(order_id)
+    params = {"payment_intent": intent["id"]}
+    refunds = (await bridge.stripe.v1.refunds.list_async(params)).to_dict()["data"]
+    if end is Status.REJECTED:
+        assert (intent["status"], intent["amount_received"]) == ("canceled", 0)
+    else:
+        assert [(refund["amount"], refund["status"]) for refund in refunds] == [
+            (10_000, "succeeded")
+        ]
+    assert bridge.world.balance(to_checksum_address(wallet)) == 0
+    assert await bridge.balance(Account.STRIPE, "USD") == 0
+    assert (await bridge.event_types(order_id)).count(f"order.{end}") == 1
+    await bridge.check_books()
+
+
+def mined(bridge, condition):
+    """``condition``, looked at after one more block."""
+
+    def look():
+        bridge.world.rpc("evm_mine")
+        return condition()
+
+    return look
+
+
+async def reached(bridge, order_id: str, end: Status = Status.COMPLETED) -> None:
     """Mine until the workers have finished the order."""
 
     async def done():
         bridge.world.rpc("evm_mine")
-        return (await bridge.order(order_id)).status is Status.COMPLETED
+        return (await bridge.order(order_id)).status is end
 
-    await eventually(done, limit_s=40, what=f"{order_id} completed")
+    await eventually(done, limit_s=40, what=f"{order_id} {end}")
 
 
 async def exactly_once(bridge, order_id: str, wallet: str) -> None:
@@ -171,7 +218,7 @@ async def test_two_workers_share_the_work_and_pay_everybody_once(
         workers.start()
         ids = [await paid_order(bridge, wallet) for wallet in wallets]
         for order_id in ids:
-            await completed(bridge, order_id)
+            await reached(bridge, order_id)
     for wallet, order_id in zip(wallets, ids, strict=True):
         order = await bridge.order(order_id)
         assert bridge.world.balance(wallet) == order.token.amount_minor
