@@ -4,7 +4,7 @@ Four steps, each of which can be repeated, so that a crash anywhere is mended by
 
 1. *Quarantine*: every nonce that a lost signature may still use is used up by a transaction that
    does nothing, and the command waits until that is final. From then on nothing that we forgot
-   can be mined.
+   can be mined. What that cost, now or in a run that was cut short, is read from the chain.
 2. *Orders*: those that only the provider remembers are written down again from its metadata.
 3. *Batches*: what vault and lanes paid is read from the chain; each batch's orders are proven by
    its root and walked to their true status. Batches that paid nobody give their orders back.
@@ -15,14 +15,20 @@ The network stays stopped until all of it is done, and for a person when anythin
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.storage.rebuilding import Rebuilding
 from settlement.batch import BatchKind, Lane, batch_call
 from settlement.batching.conclude import has_paid
-from settlement.errors import ChainError, InvariantBroken, NetworkStopped, TidegateError
+from settlement.errors import (
+    ChainError,
+    ChainUnknown,
+    InvariantBroken,
+    NetworkStopped,
+    TidegateError,
+)
 from settlement.facts import check_mac, lost_order
 from settlement.ids import OrderId, TxRef
 from settlement.ledger import journal
@@ -30,7 +36,7 @@ from settlement.ledger.accounts import PLATFORM
 from settlement.money import Asset, Money
 from settlement.order import Order, Status
 from settlement.ports.bundle import Ports
-from settlement.ports.chain import ChainHistory, ChainPort, Fees, PaidBatch, SelfTransfer
+from settlement.ports.chain import ChainHistory, ChainPort, Fees, PaidBatch, SelfTransfer, Sent
 from settlement.ports.payment import Intent, IntentStatus
 from settlement.ports.screening import Subject
 from settlement.rebuild import DONE, Settled, assign, is_consistent, judged, step
@@ -103,7 +109,9 @@ class Rebuild:
         paid = list(await self._history.paid_batches())
         for lane in lanes:
             unknown = await self._rows.explained_until(lane)
-            paid += await self._history.paid_singles(lane.address, *unknown)
+            sent = await self._history.sent_by(lane.address, *unknown)
+            paid += [each.single for each in sent if each.single is not None]
+            await self._book_unexplained(lane, sent, {batch.transaction.ref for batch in paid})
         paid.sort(key=lambda batch: batch.inclusion.block_number)
         await self._settle(paid)
         if not self.report.left:  # or what such a batch paid would be taken for unpaid
@@ -112,7 +120,7 @@ class Rebuild:
         if not self.report.left:  # or the next run would not look at the nonces of what is left
             for lane in lanes:
                 await self._rows.count_from(lane, await self._final_nonce(lane))
-            await self._rows.start(self._network)
+            await self._rows.start(self._network, self._now())
         return self.report
 
     def _now(self) -> datetime:
@@ -138,9 +146,28 @@ class Rebuild:
         calls that pay no order. They are given up below."""
         for batch in await self._ports.store.open_batches(lane):
             refs = [attempt.transaction.ref for attempt in batch.attempts]
-            for found in await self._chain.inclusions(refs) if refs else ():
+            for found in await self._chain.inclusions(refs, complete=True) if refs else ():
                 if batch.kind is BatchKind.CALL or not has_paid(batch, found):
                     await self._book_gas(f"batch:{batch.id}", found.fee_paid_wei)
+
+    async def _book_unexplained(
+        self, lane: Lane, sent: Sequence[Sent], paid: Collection[TxRef]
+    ) -> None:
+        """The gas of whatever else the lane sent: our own quarantine, also that of an earlier run,
+        and cancellations, calls and reverts that were forgotten. Nothing that a batch explains,
+        in our rows or by what it paid: that is booked as the batch's."""
+        ours = await self._rows.signed_here([each.ref for each in sent])
+        strange = {each.ref: each for each in sent if each.ref not in paid and each.ref not in ours}
+        found = await self._chain.inclusions(sorted(strange), complete=True) if strange else ()
+        if len(found) != len(strange):
+            raise ChainUnknown(f"receipts of what {lane.address} sent are not to be had yet")
+        for inclusion in found:
+            await self._book_gas(f"quarantine:{inclusion.ref}", inclusion.fee_paid_wei)
+            if not strange[inclusion.ref].idle:
+                self.report.notes.append(
+                    f"{inclusion.ref} of lane {lane.address} paid no order: its gas is booked, "
+                    "look at what else it did"
+                )
 
     async def _book_gas(self, key: str, spent_wei: int) -> None:
         spent = Money(spent_wei, self._chain.native)
@@ -154,31 +181,25 @@ class Rebuild:
         first = await self._final_nonce(lane)
         end = max(first + self._ports.policy.lane_depth, lane.next_nonce)
         bids: dict[int, tuple[Fees, float]] = {}
-        refs: set[TxRef] = set()
         deadline = time.monotonic() + QUARANTINE_LIMIT_S
         while (reached := await self._final_nonce(lane)) < end:
             if time.monotonic() > deadline:
                 raise ChainError(f"nonce {reached} of {lane.address} is not used up after an hour")
             newest = await self._chain.nonce(lane.address)
             for nonce in range(newest, end):
-                refs |= await self._use_up(lane, nonce, bids)
+                await self._use_up(lane, nonce, bids)
             await asyncio.sleep(_POLL_S)
         self.report.quarantined += end - first
-        for found in await self._chain.inclusions(sorted(refs)) if refs else ():
-            await self._book_gas(f"quarantine:{found.ref}", found.fee_paid_wei)
 
     async def _final_nonce(self, lane: Lane) -> int:
         head = await self._chain.head()
         return await self._chain.nonce(lane.address, head.final_number)
 
-    async def _use_up(
-        self, lane: Lane, nonce: int, bids: dict[int, tuple[Fees, float]]
-    ) -> set[TxRef]:
-        """Bid for the nonce, and more as long as something else stands in the way; returns what
-        was bid with."""
+    async def _use_up(self, lane: Lane, nonce: int, bids: dict[int, tuple[Fees, float]]) -> None:
+        """Bid for the nonce, and more as long as something else stands in the way."""
         before = bids.get(nonce)
         if before is not None and time.monotonic() < before[1] + _BID_AGAIN_S:
-            return set()
+            return
         replaces = before[0] if before else None
         signed = await self._chain.sign(lane.address, SelfTransfer(), nonce, replaces, None)
         # Whatever comes of it, the next bid is higher than this one.
@@ -188,7 +209,6 @@ class Rebuild:
         except ChainError as error:
             bids[nonce] = (signed.fees, time.monotonic() - _BID_AGAIN_S)
             self._ports.log.warning("quarantine_not_sent", nonce=nonce, error=str(error))
-        return {signed.ref}
 
     # 2 ----------------------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ async def rebuild(network: str, since: datetime | None, yes: bool) -> None:
             )
             chain = ports.chains[network]
             assert isinstance(chain, EvmChain)  # the only family so far; others bring a history
-            rows, fiat = Rebuilding(desk.store.pool), desk.settings.currencies
+            rows, fiat = Rebuilding(desk.store.pool, ACTOR), desk.settings.currencies
             keys = desk.settings.facts_keys
             report = await Rebuild(ports, rows, chain.history, network, fiat, keys).run(start)
     _tell(network, report)

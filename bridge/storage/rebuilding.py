@@ -6,9 +6,10 @@ from typing import Any
 
 from bridge.storage.codec import lines_json, order_from
 from bridge.storage.conditions import IS_OPEN
+from bridge.storage.operations import append_audit_on
 from settlement.batch import Lane
 from settlement.errors import InvariantBroken
-from settlement.ids import OrderId
+from settlement.ids import OrderId, TxRef
 from settlement.order import Order
 from settlement.ports.chain import PaidBatch
 from settlement.rebuild import REBUILT
@@ -37,6 +38,8 @@ _CANDIDATES = """
     WHERE network = $1 AND (batch_id = $2 OR batch_id IS NULL) AND wallet = ANY($3::text[])
     ORDER BY id
 """
+
+_OURS = "SELECT ref FROM batch_attempts WHERE ref = ANY($1::text[])"
 
 _DECIDED = "SELECT id FROM batches WHERE network = $1 AND status = 'final'"
 
@@ -109,16 +112,18 @@ _EXPLAINED = """
 
 _PAST_IDS = "SELECT setval('batch_ids', greatest($1, (SELECT last_value FROM batch_ids)))"
 
+_STOPPED = "SELECT stop_reason FROM networks WHERE name = $1 FOR UPDATE"
 _START = """
     UPDATE networks SET stop_reason = NULL, stopped_at = NULL WHERE name = $1
 """
 
 
 class Rebuilding:
-    """Takes the pool of a :class:`~bridge.storage.store.PostgresStore`."""
+    """Takes the pool of a :class:`~bridge.storage.store.PostgresStore`, and whose work it is."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, actor: str) -> None:
         self._pool = pool
+        self._actor = actor
 
     async def known(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Order]:
         rows = await self._pool.fetch(_KNOWN, list(order_ids))
@@ -152,6 +157,10 @@ class Rebuilding:
         know."""
         row = await self._pool.fetchrow(_EXPLAINED, lane.network, lane.address)
         return row["nonce"], row["block"]
+
+    async def signed_here(self, refs: Sequence[TxRef]) -> set[TxRef]:
+        """Those of ``refs`` that are attempts of batches in our own rows."""
+        return {row["ref"] for row in await self._pool.fetch(_OURS, list(refs))}
 
     async def can_record(self, paid: PaidBatch, network: str) -> bool:
         """``False``: we know another batch by this id, or no lane of its sender."""
@@ -189,5 +198,19 @@ class Rebuilding:
         """Never give out an id up to ``batch_id`` again."""
         await self._pool.fetchval(_PAST_IDS, batch_id)
 
-    async def start(self, network: str) -> None:
-        await self._pool.execute(_START, network)
+    async def start(self, network: str, now: datetime) -> None:
+        """Whatever it was stopped for; with its line in the audit log, or not at all."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            reason = await connection.fetchval(_STOPPED, network)
+            if reason is None:
+                return
+            await connection.execute(_START, network)
+            await append_audit_on(
+                connection,
+                actor=self._actor,
+                action="network.started",
+                object_id=network,
+                now=now,
+                tenant_id=None,
+                data={"stop_reason": reason},
+            )

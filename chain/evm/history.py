@@ -14,7 +14,7 @@ from chain.evm.singles import read_single
 from chain.rpc import RpcClient
 from settlement.errors import ChainUnknown
 from settlement.money import Asset
-from settlement.ports.chain import Fees, PaidBatch, SignedTransaction
+from settlement.ports.chain import Fees, PaidBatch, Sent, SignedTransaction
 
 _BLOCKS_AT_ONCE = 2_000
 """Nodes refuse wider ranges of logs."""
@@ -47,9 +47,7 @@ class History:
                 found.append(await self._read(ref, topics))
         return found
 
-    async def paid_singles(
-        self, lane_address: str, nonce: int, since_block: int
-    ) -> Sequence[PaidBatch]:
+    async def sent_by(self, lane_address: str, nonce: int, since_block: int) -> Sequence[Sent]:
         """By block. A transfer leaves no log, so the blocks in which the lane's nonce rose are
         found by halving; a quorum agrees on these nonces and on what was sent with them, and none
         may be left unexplained. Needs endpoints that keep the state of blocks so old.
@@ -57,7 +55,7 @@ class History:
         Raises kinds of :class:`~settlement.errors.ChainError`.
         """
         head = await self._reads.head()
-        paid = []
+        found = []
         start = min(since_block, head.final_number)
         for number in await self._rises(lane_address, nonce, start, head.final_number):
             mine: list[dict[str, Any]] = [
@@ -67,8 +65,8 @@ class History:
             if len(mine) != nonces[1] - nonces[0]:
                 raise ChainUnknown(f"block {number} does not show all of {lane_address}")
             later = [t for t in mine if int(t["nonce"], 16) >= nonce]
-            paid += [await self._single(transaction, lane_address) for transaction in later]
-        return [single for single in paid if single is not None]
+            found += [await self._sent(transaction, lane_address) for transaction in later]
+        return found
 
     async def _rises(self, lane_address: str, nonce: int, start: int, end: int) -> list[int]:
         """Blocks after ``start``, up to ``end``, with a transaction of the lane's of that nonce or
@@ -87,6 +85,12 @@ class History:
             at = await count(middle)
             open_ += [(low, before, middle, at), (middle, at, high, after)]
         return sorted(rises)
+
+    async def _sent(self, transaction: Mapping[str, Any], lane_address: str) -> Sent:
+        to, data = transaction["to"], transaction["input"]
+        idle = to == lane_address.lower() and data == "0x" and int(transaction["value"], 16) == 0
+        single = await self._single(transaction, lane_address)
+        return Sent(str(transaction["hash"]), int(transaction["nonce"], 16), idle, single)
 
     async def _single(self, transaction: Mapping[str, Any], lane_address: str) -> PaidBatch | None:
         single = read_single(transaction)

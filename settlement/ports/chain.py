@@ -137,6 +137,19 @@ class PaidBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A transaction that a lane sent in a final block, as read from the chain alone.
+
+    ``idle``: it only used up its nonce. ``single``: what it paid, if it was a transfer to an order.
+    """
+
+    ref: TxRef
+    nonce: int
+    idle: bool
+    single: PaidBatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChainIdentity:
     """What must not change under us: the first block, and the code that holds the money."""
 
@@ -264,9 +277,7 @@ class ChainHistory(Protocol):
         """Every batch that the vault paid in final blocks from ``since_block`` on, by block."""
         ...
 
-    async def paid_singles(
-        self, lane_address: str, nonce: int, since_block: int
-    ) -> Sequence[PaidBatch]:
-        """Every transfer to an order that the lane made with ``nonce`` or a later one in final
-        blocks after ``since_block``."""
+    async def sent_by(self, lane_address: str, nonce: int, since_block: int) -> Sequence[Sent]:
+        """Everything that the lane sent with ``nonce`` or a later one in final blocks after
+        ``since_block``."""
         ...

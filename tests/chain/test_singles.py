@@ -76,8 +76,8 @@ def test_an_id_that_no_memo_holds_is_our_bug(batch_id: int) -> None:
 async def test_a_single_is_sent_and_found_again_by_the_lanes_nonces(
     evm: EvmChain, world: World
 ) -> None:
-    """Between other transactions of the lane's; none before the nonce that was asked for, and none
-    that reverted."""
+    """Between other transactions of the lane's, told beside it; none before the nonce that was
+    asked for, and no payment that reverted."""
     lane, first = world.settler.address, await evm.nonce(world.settler.address)
     refuses = deploy_code(world, "60006000fd")
     orders = [Payout(f"ord_{i}", fresh_address(), WEI + i) for i in range(3)]
@@ -90,7 +90,10 @@ async def test_a_single_is_sent_and_found_again_by_the_lanes_nonces(
     world.send(world.settler, refuses, data, value=WEI)
     for _ in range(4):
         world.rpc("evm_mine")
-    found = await evm.history.paid_singles(lane, first + 1, 0)
+    sent = await evm.history.sent_by(lane, first + 1, 0)
+    assert [one.nonce - first for one in sent] == [1, 2, 3, 4]
+    assert [one.idle for one in sent] == [True, False, False, False]
+    found = [one.single for one in sent if one.single is not None]
     assert [single.rows for single in found] == [((o.wallet, o.amount_minor),) for o in orders[1:]]
     roots = [evm.batch_root(BatchCall(c.batch_id, NETWORK.native, (c.payout,))) for c in calls]
     assert [(single.batch_id, single.root) for single in found] == [(2, roots[1]), (3, roots[2])]
@@ -98,4 +101,4 @@ async def test_a_single_is_sent_and_found_again_by_the_lanes_nonces(
     assert all(single.single and single.lane_address == lane for single in found)
     assert [single.inclusion.paid_minor for single in found] == [WEI + 1, WEI + 2]
     last = found[-1].inclusion.block_number
-    assert await evm.history.paid_singles(lane, first, last) == []
+    assert [one.single for one in await evm.history.sent_by(lane, first, last)] == [None]

@@ -15,6 +15,7 @@ from settlement.stages import capture, charge, screen
 from tests.chain.world import World
 from tests.flows.bridge import FACTS_KEY, Bridge
 from tests.support.postgres import execute
+from tests.support.waiting import eventually
 
 USD = Asset("USD", 2)
 
@@ -86,18 +87,41 @@ async def completed(bridge: Bridge, wallet: str | None = None) -> str:
     return order_id
 
 
+def rebuilding(bridge: Bridge, keys: tuple[str, ...] = (FACTS_KEY,)) -> Rebuild:
+    """The command's work, as a process that has just started has it."""
+    rows, history = Rebuilding(bridge.store.pool, "console"), bridge.chain.history
+    return Rebuild(bridge.ports, rows, history, "local", [USD], keys)
+
+
 async def rebuilt(
     backups: Backups, since: datetime | None = None, keys: tuple[str, ...] = (FACTS_KEY,)
 ) -> Report:
     """Run the command's work while the chain goes on mining."""
     bridge = backups.now
-    rows, history = Rebuilding(bridge.store.pool), bridge.chain.history
-    rebuild = Rebuild(bridge.ports, rows, history, "local", [USD], keys)
-    work = asyncio.ensure_future(rebuild.run(since or backups.began_at))
+    work = asyncio.ensure_future(rebuilding(bridge, keys).run(since or backups.began_at))
     while not work.done():
         bridge.world.rpc("evm_mine")
         await asyncio.wait({work}, timeout=0.2)
     return work.result()
+
+
+async def killed_while_it_waits(backups: Backups) -> None:
+    """Run the work until every nonce is used up and none is final yet, and end it there."""
+    bridge, lane = backups.now, backups.world.settler.address
+    final = await bridge.chain.nonce(lane, (await bridge.chain.head()).final_number)
+    end = final + bridge.ports.policy.lane_depth
+    work = asyncio.ensure_future(rebuilding(bridge).run(backups.began_at))
+
+    async def is_used_up() -> bool:
+        assert not work.done(), work
+        return (await bridge.chain.nonces(lane)).mined >= end
+
+    try:
+        await eventually(is_used_up, what="every nonce is used up")
+    finally:
+        work.cancel()
+        await asyncio.wait({work})
+    assert work.cancelled()
 
 
 async def taken_for_something_else(bridge: Bridge) -> str:
