@@ -3,28 +3,33 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from bridge import logging
 from bridge.serve.parent import end_with_parent
 from bridge.settings import Settings, SettingsError
+from bridge.storage.store import PostgresStore
 from bridge.worker import Job
 from chain.evm.client import EvmChain
 from chain.gas.history import KEPT_BLOCKS
 from chain.network import Network
-from settlement.ports.clock import SystemClock
+from settlement.ports.clock import Clock, SystemClock
 from settlement.ports.gas import GasPort
+from settlement.ports.store import Store
 
 if TYPE_CHECKING:
     from chain.gas.service import GasService
+    from chain.gas.store import GasStore
 
 LOOK_S = 1.0
 """How often a worker looks for new heads; a decision looks for itself."""
 SCORE_S = 60.0
 """How often decisions whose deadline has passed are held against hindsight."""
+DUE_S = 600.0
+"""How often a worker asks the database whether a training is due."""
 
 
 def gas_service(
@@ -56,46 +61,93 @@ def gas_service(
     )
 
 
-def gas_jobs(gas: GasPort, settings: Settings) -> list[tuple[Job, float]]:
+def gas_jobs(gas: GasPort, settings: Settings, store: Store) -> list[tuple[Job, float]]:
     """What a worker does for its gas port beside the stages: a job, and its seconds."""
     from chain.gas.service import GasService
+    from chain.gas.store import GasStore
 
-    if not isinstance(gas, GasService):
+    if not isinstance(gas, GasService) or not isinstance(store, PostgresStore):
         return []
     jobs: list[tuple[Job, float]] = [(gas.refresh, LOOK_S), (gas.score, SCORE_S)]
     if settings.gas_retrain_h and find_spec("lightgbm") is not None:
-        jobs.append((Training(settings).begin, settings.gas_retrain_h * 3600.0))
+        jobs.append((Training(settings, GasStore(store.pool)).beat, DUE_S))
     return jobs
 
 
 class Training:
-    """`tidegate gas train` in a process of its own: minutes of work that must delay no order."""
+    """`tidegate gas train --due` in a process of its own: minutes of work that must delay no order.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    When it is due is known to the database alone, so that restarts and other workers change
+    nothing about it.
+    """
+
+    def __init__(self, settings: Settings, store: "GasStore") -> None:
+        self._every = timedelta(hours=settings.gas_retrain_h)
+        self._env = {**os.environ, "DATABASE_URL": str(settings.database_url)}
+        self._store = store
         self._process: asyncio.subprocess.Process | None = None
 
-    async def begin(self) -> None:
-        """Start it, unless it still runs. It ends with this process."""
-        if self._process is not None and self._process.returncode is None:
-            return
+    async def beat(self) -> None:
+        """Begin it when it is due, unless it still runs. It ends with this one. Never raises."""
         log = logging.get("gas")
-        env = {**os.environ, "DATABASE_URL": str(self._settings.database_url)}
-        command = [sys.executable, "-m", "bridge.cli", "gas", "train"]
         try:
+            if self._process is not None and self._process.returncode is None:
+                return
+            if not await due(self._store, datetime.now(UTC), self._every):
+                return
+            command = [sys.executable, "-m", "bridge.cli", "gas", "train", "--due"]
             self._process = await asyncio.create_subprocess_exec(
-                *command, env=env, preexec_fn=gently
+                *command, env=self._env, preexec_fn=gently
             )
-        except OSError as error:
-            log.warning("gas_training_not_begun", error=str(error))
+        except Exception as error:  # the next beat tries again
+            log.warning("gas_training_not_begun", error=repr(error))
         else:
             log.info("gas_training_begun", pid=self._process.pid)
+
+
+async def due(store: "GasStore", now: datetime, every: timedelta) -> list[str]:
+    """The followed networks whose training is due."""
+    from chain.gas.retrain import is_due
+
+    known = await store.trained()
+    return [network for network, when in known.items() if is_due(now, every, *when)]
 
 
 def gently() -> None:
     """In the child: the least priority, and no life beyond its parent's."""
     end_with_parent()
     os.nice(19)
+
+
+Train = Callable[[Any, str, datetime], Awaitable[str]]
+
+
+async def train_in_turn(
+    pool: Any,
+    clock: Clock,
+    networks: Sequence[str],
+    *,
+    due_every: timedelta | None = None,
+    train: Train | None = None,
+) -> AsyncIterator[str]:
+    """A line for people per network: those named or all that are followed, and of them those alone
+    that are due where ``due_every`` is given. One process of a deployment trains at a time; a
+    second one ends at once. Raises what :func:`retrain` does."""
+    from chain.gas.store import GasStore
+
+    store = GasStore(pool)
+    async with store.training() as is_ours:
+        if not is_ours:
+            yield "another training is under way"
+            return
+        # Asked again under the lock: another worker may just have done it.
+        wanted = networks or await store.trained()
+        if due_every is not None:
+            wanted = await due(store, clock.now(), due_every)
+        for network in wanted:
+            now = clock.now()
+            await store.begin_training(network, now)
+            yield await (train or retrain)(pool, network, now)
 
 
 async def retrain(pool: Any, network: str, now: datetime) -> str:

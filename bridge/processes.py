@@ -79,7 +79,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
                 wake,
                 tick_ms=settings.tick_ms,
                 sweep_s=settings.sweep_s,
-                jobs=[*gas_jobs(ports.gas, settings), *list_jobs(settings), *follows],
+                jobs=[*gas_jobs(ports.gas, settings, ports.store), *list_jobs(settings), *follows],
             )
             with _shown(settings, ports):
                 await worker.start()

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from bridge.console.context import Desk, open_desk, runs, table
-from bridge.gas import retrain
+from bridge.gas import train_in_turn
+from bridge.settings import SettingsError
 from bridge.storage.fees import FeeReport, Outlook
 from chain.gas.chart import draw
 from chain.registry import load_network
@@ -60,14 +61,19 @@ def _draw(plot: Path, outlook: Outlook, history: Sequence[Mapping[str, Any]]) ->
 
 @gas.command("train")
 @click.argument("networks", nargs=-1)
+@click.option("--due", is_flag=True, help="Only what is older than TIDEGATE_GAS_RETRAIN_H.")
 @runs
-async def train(networks: tuple[str, ...]) -> None:
+async def train(networks: tuple[str, ...], due: bool) -> None:
     """Train on the stored history (all followed networks, or those named), and promote what is
     better on the newest blocks, which it has not seen. Needs the extra `gas`."""
+    if due and networks:
+        raise click.UsageError("--due chooses the networks itself")
     async with open_desk() as desk:
-        followed = [one.network for one in await desk.queries.outlooks()]
-        for network in networks or followed:
-            click.echo(await retrain(desk.store.pool, network, desk.clock.now()))
+        every = timedelta(hours=desk.settings.gas_retrain_h) if due else None
+        if every is not None and not every:
+            raise SettingsError("TIDEGATE_GAS_RETRAIN_H is 0: training is never due")
+        async for line in train_in_turn(desk.store.pool, desk.clock, networks, due_every=every):
+            click.echo(line)
 
 
 async def _outlook(desk: Desk, network: str) -> Outlook:

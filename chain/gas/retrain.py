@@ -8,6 +8,7 @@ champion stays where the two are equal.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ DEADLINES_BLOCKS = (5, 50, 300)
 BETTER_BY = 0.005
 WORSE_BY = 0.03
 _PINBALL_SLACK = 1.01
+TRY_AGAIN = timedelta(days=1)
+"""After a training that made no model: too little history, or a process that was killed."""
 
 
 class TooLittleHistory(ValueError):
@@ -39,6 +42,16 @@ class Trial:
 
     scores: Mapping[str, Any]
     is_better: bool
+
+
+def is_due(
+    now: datetime, every: timedelta, trained_at: datetime | None, begun_at: datetime | None
+) -> bool:
+    """Whether to train: the newest model is ``every`` old or missing, and no training was begun
+    in vain within :data:`TRY_AGAIN`. Restarts change nothing about it."""
+    if trained_at is not None and now - trained_at < every:
+        return False
+    return begun_at is None or now - begun_at >= min(every, TRY_AGAIN)
 
 
 def windows_of(rows: Sequence[GasHeader]) -> list[BlockWindow]:

@@ -1,7 +1,8 @@
 """This package's tables in SQL, over a pool of PostgreSQL connections that is handed in."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -82,6 +83,17 @@ _PROMOTED = """
     SELECT digest FROM gas_models WHERE network = $1 AND promoted_at IS NOT NULL
     ORDER BY promoted_at DESC LIMIT 1
 """
+_BEGIN_TRAINING = """
+    INSERT INTO gas_trainings (network, begun_at) VALUES ($1, $2)
+    ON CONFLICT (network) DO UPDATE SET begun_at = greatest(gas_trainings.begun_at, $2)
+"""
+_TRAINED = """
+    SELECT o.network, t.begun_at, max(m.trained_at) AS trained_at
+    FROM gas_outlooks o LEFT JOIN gas_trainings t USING (network)
+         LEFT JOIN gas_models m USING (network)
+    GROUP BY o.network, t.begun_at ORDER BY o.network
+"""
+_TRAINING_LOCK = 0x7464_6761_7374_726E
 _MODEL = "SELECT content FROM gas_models WHERE network = $1 AND digest = $2"
 
 
@@ -133,6 +145,26 @@ class GasStore:
         and what the best block until then; returns how many. What is a month old is forgotten."""
         await self._pool.execute(_FORGET_DECISIONS, network, now - _DECISIONS_KEPT)
         return len(await self._pool.fetch(_SCORE, network, now, block_ms))
+
+    @asynccontextmanager
+    async def training(self) -> AsyncIterator[bool]:
+        """Alone on this database as long as it is open, unless it says ``False``: somebody else
+        trains. The lock falls with the connection, so a killed training blocks nobody."""
+        async with self._pool.acquire() as connection:
+            is_ours = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _TRAINING_LOCK)
+            try:
+                yield is_ours
+            finally:
+                if is_ours:
+                    await connection.execute("SELECT pg_advisory_unlock($1)", _TRAINING_LOCK)
+
+    async def begin_training(self, network: str, now: datetime) -> None:
+        await self._pool.execute(_BEGIN_TRAINING, network, now)
+
+    async def trained(self) -> dict[str, tuple[datetime | None, datetime | None]]:
+        """Of every followed network: when a training last ended in a model, and last began."""
+        rows = await self._pool.fetch(_TRAINED)
+        return {row["network"]: (row["trained_at"], row["begun_at"]) for row in rows}
 
     async def save_model(
         self,

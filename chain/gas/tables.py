@@ -1,4 +1,5 @@
-"""What this package keeps in the database: blocks, the newest outlook, decisions, models.
+"""What this package keeps in the database: blocks, the newest outlook, decisions, models,
+and when it trained.
 
 Sessions come from whoever starts the program; the migrations lie with all others.
 """
@@ -102,3 +103,12 @@ class GasModel(SQLModel, table=True):
     promoted_at: datetime | None = _column(DateTime(timezone=True), null=True)
     scores: dict[str, Any] = _column(JSONB())
     content: str = _column(Text())
+
+
+class GasTraining(SQLModel, table=True):
+    """When a network's training was last begun, whatever came of it."""
+
+    __tablename__ = "gas_trainings"
+
+    network: str = _column(Text(), primary_key=True)
+    begun_at: datetime = _column(DateTime(timezone=True))

@@ -216,7 +216,8 @@ def content(windows: Sequence[BlockWindow], hashes: dict[str, str]) -> dict[str,
         "linear": {
             "names": list(LINEAR),
             "mean": [round(float(x), 6) for x in matrices[:, columns].mean(axis=0)],
-            "scale": [round(float(x), 6) for x in matrices[:, columns].std(axis=0)],
+            # What never changed (block times of a rollup) tells nothing and divides nothing.
+            "scale": [round(float(x), 6) or 1.0 for x in matrices[:, columns].std(axis=0)],
             **hinges(),
             **CORRECTION,
         },
