@@ -48,10 +48,10 @@ async def _retry(connection: Any, batch_id: int, _now: datetime) -> bool:
     return await ask_again_on(connection, batch_id)
 
 
-_ASKS: Mapping[str, Callable[[Any, int, datetime], Awaitable[bool]]] = {
-    "bump": _bump,
-    "cancel": _cancel,
-    "retry": _retry,
+_ASKS: Mapping[str, tuple[str, Callable[[Any, int, datetime], Awaitable[bool]]]] = {
+    "bump": ("settlement.bump_asked", _bump),
+    "cancel": ("settlement.cancel_asked", _cancel),
+    "retry": ("settlement.retry_asked", _retry),
 }
 
 
@@ -63,13 +63,15 @@ def ask_settlement(actor: Actor, verb: str, batch_id: int, now: datetime) -> Doi
     :class:`~settlement.errors.NotOpen` for one that a final block has decided.
     """
 
+    action, ask = _ASKS[verb]
+
     async def work(connection: Any) -> bool:
         found = await settlement_of(Queries(connection), actor, batch_id)
-        if not await _ASKS[verb](connection, batch_id, now):
+        if not await ask(connection, batch_id, now):
             raise NotOpen(f"settlement {batch_id} is {found.batch.status}: it is decided")
         return True
 
-    return Doing(Deed(actor.id, f"settlement.{verb}_asked", str(batch_id), actor.tenant_id), work)
+    return Doing(Deed(actor.id, action, str(batch_id), actor.tenant_id), work)
 
 
 async def settlement_of(queries: Queries, actor: Actor, batch_id: int) -> Settlement:

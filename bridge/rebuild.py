@@ -67,6 +67,12 @@ class Report:
     left: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def counts(self) -> dict[str, int]:
+        """The same in numbers, for the audit trail."""
+        lists = {name: len(rows) for name, rows in vars(self).items() if isinstance(rows, list)}
+        steps = {"quarantined": self.quarantined, "moved": self.moved, "released": self.released}
+        return {**steps, **lists}
+
 
 class Rebuild:
     """One network's rebuilding. ``fiat`` are the currencies that intents may be in, ``facts_keys``

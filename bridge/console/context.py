@@ -13,6 +13,7 @@ from bridge.operating import Doing
 from bridge.serve.folder import DataFolder
 from bridge.settings import Settings, SettingsError
 from bridge.storage import postgres
+from bridge.storage.actions import Deed
 from bridge.storage.queries import Queries
 from bridge.storage.records import Tenant
 from bridge.storage.store import PostgresStore
@@ -77,14 +78,15 @@ async def open_desk() -> AsyncIterator[Desk]:
             await asyncio.to_thread(server.stop)
 
 
-async def act(desk: Desk, doing: Doing) -> bool:
-    """Do it, write it down, and tell the workers; whether anything changed.
+async def act(desk: Desk, doing: Doing) -> Deed | None:
+    """Do it, write it down, and tell the workers; what was written down, or ``None`` where nothing
+    changed.
 
     Raises what the work refuses with.
     """
-    changed = await desk.queries.perform(doing.deed, doing.work, desk.clock.now())
+    done = await desk.queries.perform(doing.deed, doing.work, desk.clock.now())
     await announce(desk.store.pool, WORK)
-    return changed
+    return done
 
 
 def start_database(settings: Settings) -> postgres.Server:

@@ -4,10 +4,10 @@ import secrets
 
 import click
 
-from bridge.api.auth import key_digest
-from bridge.console.context import ACTOR, Desk, open_desk, runs, table
+from bridge import administering
+from bridge.console.context import ACTOR, act, open_desk, runs, table
+from bridge.operating import Actor
 from bridge.storage.records import ApiKey, KeyKind, Role
-from settlement.errors import NotFound
 
 _PREFIX = {KeyKind.SECRET: "sk", KeyKind.PUBLISHABLE: "pk"}
 _tenant = click.option("--tenant", help="Its id; not needed while there is only one.")
@@ -25,12 +25,12 @@ def tenants() -> None:
 async def create_tenant(name: str, live: bool) -> None:
     """Make a tenant with the limits of TIDEGATE_LIMITS and print its id."""
     async with open_desk() as desk:
-        now = desk.clock.now()
-        made = await desk.queries.create_tenant(
-            name, livemode=live, limits=desk.settings.limits, now=now
+        now, limits = desk.clock.now(), desk.settings.limits
+        doing = administering.create_tenant(
+            Actor(ACTOR), name, livemode=live, limits=limits, now=now
         )
-        await _audit(desk, "tenant.created", made.id, made.id)
-    click.echo(made.id)
+        await act(desk, doing)
+    click.echo(doing.deed.object_id)
 
 
 @tenants.command("list")
@@ -67,19 +67,19 @@ async def create_key(
         owner = await desk.tenant(tenant)
         mode = "live" if owner.livemode else "test"
         token = f"tg_{_PREFIX[KeyKind(kind)]}_{mode}_{secrets.token_urlsafe(32)}"
-        made = await desk.queries.create_key(
+        doing = administering.create_key(
+            Actor(ACTOR),
             owner.id,
-            key_hash=key_digest(token),
-            prefix=token[:11],
-            last4=token[-4:],
+            token,
             kind=KeyKind(kind),
             role=Role(role),
             now=desk.clock.now(),
             allowed_origins=origin,
             return_urls=return_url,
         )
-        await _audit(desk, "key.created", made.id, owner.id)
-    click.echo(f"{made.id}: a {role} {kind} key of {owner.id}, shown this once:", err=True)
+        await act(desk, doing)
+    key_id = doing.deed.object_id
+    click.echo(f"{key_id}: a {role} {kind} key of {owner.id}, shown this once:", err=True)
     click.echo(token)
 
 
@@ -103,9 +103,8 @@ async def revoke_key(key_id: str, tenant: str | None) -> None:
     """Refuse the key from now on; servers notice within seconds."""
     async with open_desk() as desk:
         owner = await desk.tenant(tenant)
-        if not await desk.queries.revoke_key(owner.id, key_id, desk.clock.now()):
-            raise NotFound(f"{owner.id} has no such key, or it was revoked before")
-        await _audit(desk, "key.revoked", key_id, owner.id)
+        now = desk.clock.now()
+        await act(desk, administering.revoke_key(Actor(ACTOR), owner.id, key_id, now))
     click.echo(f"{key_id} is revoked")
 
 
@@ -113,9 +112,3 @@ def _row(key: ApiKey) -> tuple[str, ...]:
     state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "active"
     shown = f"{key.prefix}…{key.last4}"
     return (key.id, key.kind, key.role, shown, f"{key.created_at:%Y-%m-%d}", state)
-
-
-async def _audit(desk: Desk, action: str, object_id: str, tenant_id: str) -> None:
-    await desk.queries.append_audit(
-        actor=ACTOR, action=action, object_id=object_id, now=desk.clock.now(), tenant_id=tenant_id
-    )

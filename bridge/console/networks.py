@@ -115,8 +115,10 @@ async def _switch(network: str, lane: str | None, *, pause: bool) -> bool:
     async with open_desk() as desk:
         now, actor = desk.clock.now(), Actor(ACTOR)
         if lane is None:
-            return await act(desk, switch_network(actor, network, now, pause=pause))
-        return await act(desk, switch_lane(actor, network, lane, now, pause=pause))
+            doing = switch_network(actor, network, now, pause=pause)
+        else:
+            doing = switch_lane(actor, network, lane, now, pause=pause)
+        return await act(desk, doing) is not None
 
 
 async def _record(desk: Desk, network: str) -> NetworkRecord:

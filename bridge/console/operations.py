@@ -2,9 +2,10 @@
 
 import click
 
-from bridge.console.context import ACTOR, open_desk, runs, table
+from bridge.administering import replay_inbox as replaying
+from bridge.console.context import ACTOR, act, open_desk, runs, table
+from bridge.operating import Actor
 from bridge.wording import shown
-from settlement.errors import NotFound
 
 
 @click.group()
@@ -44,11 +45,7 @@ async def replay_inbox(event_ids: tuple[str, ...], every: bool) -> None:
     if bool(event_ids) == every:
         raise click.UsageError("name events, or say --all")
     async with open_desk() as desk:
-        now = desk.clock.now()
-        count = await desk.queries.replay_inbox(None if every else event_ids, now)
-        if count == 0 and not every:
-            raise NotFound("none of these events was given up; see `tidegate inbox list`")
-        await desk.queries.append_audit(
-            actor=ACTOR, action="inbox.replayed", object_id="inbox", now=now, data={"count": count}
-        )
+        named = None if every else event_ids
+        done = await act(desk, replaying(Actor(ACTOR), named, desk.clock.now()))
+    count = 0 if done is None else int(str(done.data["count"]))
     click.echo(f"{shown(count, 'event')} will be worked again")

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from bridge.administering import begin_rebuild, end_rebuild
 from bridge.bootstrap import open_ports
 from bridge.console.context import ACTOR, act, open_desk, runs, table
 from bridge.operating import Actor, ask_settlement, settlement_of
@@ -159,14 +160,13 @@ async def rebuild(network: str, since: datetime | None, yes: bool) -> None:
         async with open_ports(desk.settings) as ports:
             if network not in ports.chains:
                 raise NotFound(f"there is no network {network}; see `tidegate networks list`")
-            await desk.queries.append_audit(
-                actor=ACTOR, action="settlement.rebuild", object_id=network, now=desk.clock.now()
-            )
+            await act(desk, begin_rebuild(Actor(ACTOR), network))
             chain = ports.chains[network]
             assert isinstance(chain, EvmChain)  # the only family so far; others bring a history
             rows, fiat = Rebuilding(desk.store.pool, ACTOR), desk.settings.currencies
             keys = desk.settings.facts_keys
             report = await Rebuild(ports, rows, chain.history, network, fiat, keys).run(start)
+        await act(desk, end_rebuild(Actor(ACTOR), network, report.counts()))
     _tell(network, report)
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
+from bridge import administering
 from bridge.bootstrap import deployments_path, keystore_folder, open_chain
-from bridge.console.context import ACTOR, Desk, open_desk, runs, table
+from bridge.console.context import ACTOR, Desk, act, open_desk, runs, table
+from bridge.operating import Actor
 from bridge.settings import SettingsError
-from bridge.treasury.assigning import assign
+from bridge.treasury.books import AuditedBooks
 from bridge.treasury.funding import FundingDesk, Goal
-from bridge.treasury.holdings import Holding, adopt, between_books, holdings
+from bridge.treasury.holdings import Holding, adoption, between_books, holdings
 from bridge.wording import decimal, money, shown
 from chain.deployment import Deployment, load_deployments
 from chain.evm.client import EvmChain
@@ -85,15 +87,9 @@ async def fund(
         owner = _open_owner(desk, side, keystore, password_file)
         goal = await _goal(desk, side, amount, asset, lane, tenant)
         genesis = (await side.chain.identity()).genesis_hash
-        funding = await FundingDesk(Path(desk.settings.state_dir), desk.store, desk.clock).fund(
+        books = AuditedBooks(desk.store.pool, desk.clock, Actor(ACTOR))
+        funding = await FundingDesk(Path(desk.settings.state_dir), books).fund(
             owner, genesis, goal, lambda: _sign(owner, side, goal)
-        )
-        await desk.queries.append_audit(
-            actor=ACTOR,
-            action="treasury.funded",
-            object_id=funding.ref,
-            now=desk.clock.now(),
-            data={"amount_minor": str(goal.amount.amount_minor), "asset": goal.amount.asset.id},
         )
     click.echo(f"{money(goal.amount)} at {goal.to}, booked; transaction {funding.ref}")
 
@@ -115,10 +111,10 @@ async def adopt_differences(network: str | None, tenant: str | None) -> None:
             if holding.difference_minor > 0:
                 is_gas = holding.account is Account.HOT_WALLET
                 owner = PLATFORM if is_gas else (await desk.tenant(tenant)).id
-                await adopt(desk.store, holding, owner, desk.clock.now())
-                found = Money(holding.difference_minor, holding.asset)
-                click.echo(f"booked {money(found)} as {holding.account} of {owner}")
-                adopted += 1
+                found = await adoption(desk.store, holding, owner)
+                if await act(desk, administering.adopt(Actor(ACTOR), found, desk.clock.now())):
+                    click.echo(f"booked {money(found.amount)} as {holding.account} of {owner}")
+                    adopted += 1
     if not adopted:
         click.echo("the chain holds nothing that the ledger does not know")
 
@@ -135,17 +131,14 @@ async def assign_advances(asset: str, network: str | None, tenant: str | None) -
     """
     async with open_desk() as desk, _side(desk, network) as side:
         owner, known = await desk.tenant(tenant), side.deployment.asset(asset)
-        given = await assign(desk.store, known, owner.id, desk.clock.now())
-        if given is not None:
-            await desk.queries.append_audit(
-                actor=ACTOR,
-                action="treasury.assigned",
-                object_id=owner.id,
-                now=desk.clock.now(),
-                data={"amount_minor": str(given.amount_minor), "asset": known.id},
-            )
-    said = "the platform has nothing of it" if given is None else f"{money(given)} to {owner.id}"
-    click.echo(said)
+        now = desk.clock.now()
+        giving = administering.assign_advances(Actor(ACTOR), known, owner.id, now)
+        done = await act(desk, giving)
+    if done is None:
+        click.echo("the platform has nothing of it")
+    else:
+        given = Money(int(str(done.data["amount_minor"])), known)
+        click.echo(f"{money(given)} to {owner.id}")
 
 
 @asynccontextmanager

@@ -8,8 +8,10 @@ may be replaced by a new instance, with the orders that were on their way refund
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bridge.administering import adopt, create_key, create_tenant
 from bridge.api.auth import key_digest
 from bridge.bootstrap import open_ports
+from bridge.operating import Actor
 from bridge.serve.contracts import ensure_contracts, ensure_keys, open_treasury
 from bridge.serve.folder import DemoSecrets
 from bridge.serve.recheck import Recheck, recheck
@@ -17,8 +19,9 @@ from bridge.settings import Settings
 from bridge.storage.queries import Queries
 from bridge.storage.records import KeyKind, Role
 from bridge.storage.store import PostgresStore
+from bridge.treasury.books import AuditedBooks
 from bridge.treasury.funding import FundingDesk, Goal
-from bridge.treasury.holdings import adopt, between_books, holdings
+from bridge.treasury.holdings import adoption, between_books, holdings
 from bridge.wording import money
 from chain.deployment import Deployment
 from chain.evm.treasury import DEMO_DOLLAR, DEMO_DOLLAR_SCALE, Treasury
@@ -34,6 +37,8 @@ from settlement.stages import identity
 NETWORK = "local"
 TENANT = "ten_demo"
 TENANT_NAME = "Demo shop"
+ACTOR = Actor("setup")
+"""Who the audit trail says it was, of what a start prepares."""
 
 VAULT_STOCK_MINOR = 1_000_000 * 10**DEMO_DOLLAR_SCALE
 VAULT_LOW_MINOR = 10_000 * 10**DEMO_DOLLAR_SCALE
@@ -75,9 +80,10 @@ async def set_up(settings: Settings, secrets: DemoSecrets, url: str) -> Report:
         report = Report(deployment)
         async with open_ports(settings, signing=False) as ports:
             await _ensure_tenant(ports, settings, secrets)
-            desk = FundingDesk(Path(settings.state_dir), ports.store, ports.clock)
+            books = AuditedBooks(pool_of(ports).pool, ports.clock, ACTOR)
+            desk = FundingDesk(Path(settings.state_dir), books)
             if is_new:
-                desk.forget()
+                await desk.forget()
             await _know_network(ports, report, is_new)
             await _stock(ports, desk, treasury, report)
             await _agree(ports, report)
@@ -96,24 +102,25 @@ def pool_of(ports: Ports) -> PostgresStore:
 async def _ensure_tenant(ports: Ports, settings: Settings, secrets: DemoSecrets) -> None:
     queries, now = Queries(pool_of(ports).pool), ports.clock.now()
     if await queries.tenant(TENANT) is None:
-        await queries.create_tenant(
-            TENANT_NAME, livemode=False, limits=settings.limits, now=now, tenant_id=TENANT
+        limits = settings.limits
+        doing = create_tenant(
+            ACTOR, TENANT_NAME, livemode=False, limits=limits, now=now, tenant_id=TENANT
         )
+        await queries.perform(doing.deed, doing.work, now)
     keys = ((secrets.secret_key, KeyKind.SECRET), (secrets.publishable_key, KeyKind.PUBLISHABLE))
     for token, kind in keys:
-        digest = key_digest(token)
-        if await queries.login(digest) is None:
-            await queries.create_key(
+        if await queries.login(key_digest(token)) is None:
+            doing = create_key(
+                ACTOR,
                 TENANT,
-                key_hash=digest,
-                prefix=token[:11],
-                last4=token[-4:],
+                token,
                 kind=kind,
                 role=Role.MERCHANT,
                 now=now,
                 allowed_origins=_ORIGINS if kind is KeyKind.PUBLISHABLE else (),
                 return_urls=[f"{origin}/" for origin in _ORIGINS],
             )
+            await queries.perform(doing.deed, doing.work, now)
 
 
 async def _know_network(ports: Ports, report: Report, is_new: bool) -> None:
@@ -200,8 +207,10 @@ async def _agree(ports: Ports, report: Report) -> None:
     for holding in await holdings(ports.store, ports.chains[NETWORK], report.deployment):
         if holding.difference_minor > 0:
             tenant = TENANT if holding.account is Account.VAULT else PLATFORM
-            await adopt(ports.store, holding, tenant, ports.clock.now())
-            report.adopted.append(Money(holding.difference_minor, holding.asset))
+            found, now = await adoption(ports.store, holding, tenant), ports.clock.now()
+            doing = adopt(ACTOR, found, now)
+            await Queries(pool_of(ports).pool).perform(doing.deed, doing.work, now)
+            report.adopted.append(found.amount)
 
 
 def sample_asset() -> Asset:

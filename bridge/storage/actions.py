@@ -45,8 +45,9 @@ class Deed:
 class ActionQueries:
     pool: Any
 
-    async def perform(self, deed: Deed, work: Work, now: datetime) -> bool:
-        """Do ``work``, which says whether anything changed, and write it down if so."""
+    async def perform(self, deed: Deed, work: Work, now: datetime) -> Deed | None:
+        """Do ``work``, which says whether anything changed, and write it down if so; returns what
+        was written down."""
         async with self.pool.acquire() as connection, connection.transaction():
             return await _perform(connection, deed, work, now)
 
@@ -74,19 +75,19 @@ class ActionQueries:
             return response, False
 
 
-async def _perform(connection: Any, deed: Deed, work: Work, now: datetime) -> bool:
+async def _perform(connection: Any, deed: Deed, work: Work, now: datetime) -> Deed | None:
     done = await work(connection)
-    changed = bool(done)
+    if not done:
+        return None
     if isinstance(done, Deed):  # only the work itself can tell
         deed = done
-    if changed:
-        await append_audit_on(
-            connection,
-            actor=deed.actor,
-            action=deed.action,
-            object_id=deed.object_id,
-            now=now,
-            tenant_id=deed.tenant_id,
-            data=deed.data,
-        )
-    return changed
+    await append_audit_on(
+        connection,
+        actor=deed.actor,
+        action=deed.action,
+        object_id=deed.object_id,
+        now=now,
+        tenant_id=deed.tenant_id,
+        data=deed.data,
+    )
+    return deed

@@ -13,6 +13,22 @@ from typing import Any
 
 from settlement.ids import TenantId
 
+ACTIONS = frozenset(
+    {
+        *("tenant.created", "key.created", "key.revoked"),
+        *("network.paused", "network.resumed", "network.started", "lane.paused", "lane.resumed"),
+        *("settlement.bump_asked", "settlement.cancel_asked", "settlement.retry_asked"),
+        *("settlement.rebuild", "settlement.rebuilt", "inbox.replayed"),
+        *("treasury.fund_asked", "treasury.funded", "treasury.fund_failed"),
+        *("treasury.adopted", "treasury.assigned"),
+        *("case.opened", "case.closed"),  # by a trigger, with the order's own change
+        *("case.claimed", "case.released", "case.noted"),
+        *("case.first_approval", "case.approved", "case.rejected"),
+        *("list.refreshed", "list.entry_added", "list.entry_removed", "screening.created"),
+    }
+)
+"""Whatever the trail can say: nothing else is written down."""
+
 _HEAD = "SELECT rows, hash FROM audit_heads WHERE chain = $1"
 _CHAINS = "SELECT chain FROM audit_heads ORDER BY chain"
 _PAGE = 5_000

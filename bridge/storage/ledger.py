@@ -130,30 +130,47 @@ async def book_on(
         )
 
 
+async def available_on(
+    connection: Any, pairs: Collection[tuple[TenantId, Asset]]
+) -> dict[tuple[TenantId, Asset], int]:
+    """Inventory that is neither paid out nor reserved, as the caller's transaction sees it."""
+    tenants = [tenant_id for tenant_id, _ in pairs]
+    assets = [asset.id for _, asset in pairs]
+    rows = await connection.fetch(_AVAILABLE, Account.VAULT.value, tenants, assets)
+    free = {(row["tenant_id"], row["asset"]): int(row["free"]) for row in rows}
+    return {(tenant, asset): free.get((tenant, asset.id), 0) for tenant, asset in pairs}
+
+
+async def book_once_on(
+    connection: Any, tenant_id: TenantId, key: str, booking: Booking, now: datetime
+) -> bool:
+    """Book what belongs to no order, once per ``key``; ``False``: known already, and the caller's
+    transaction, where there is one, goes on."""
+    if not booking.entries:
+        raise InvariantBroken(f"{key}: without entries nothing would remember the booking")
+    try:
+        async with connection.transaction():
+            await book_on(connection, tenant_id, key, (booking,), now)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "ledger_entries_business_key":
+            return False
+        raise
+    except asyncpg.CheckViolationError as error:
+        raise broken_guard(error) from error
+    return True
+
+
 class LedgerPart(Part):
     """Implements :class:`settlement.ports.store.LedgerStore`."""
 
     async def available(
         self, pairs: Collection[tuple[TenantId, Asset]]
     ) -> dict[tuple[TenantId, Asset], int]:
-        tenants = [tenant_id for tenant_id, _ in pairs]
-        assets = [asset.id for _, asset in pairs]
-        rows = await self.pool.fetch(_AVAILABLE, Account.VAULT.value, tenants, assets)
-        free = {(row["tenant_id"], row["asset"]): int(row["free"]) for row in rows}
-        return {(tenant, asset): free.get((tenant, asset.id), 0) for tenant, asset in pairs}
+        return await available_on(self.pool, pairs)
 
     async def book(self, tenant_id: TenantId, key: str, booking: Booking, now: datetime) -> bool:
-        if not booking.entries:
-            raise InvariantBroken(f"{key}: without entries nothing would remember the booking")
-        try:
-            await book_on(self.pool, tenant_id, key, (booking,), now)
-        except asyncpg.UniqueViolationError as error:
-            if error.constraint_name == "ledger_entries_business_key":
-                return False
-            raise
-        except asyncpg.CheckViolationError as error:
-            raise broken_guard(error) from error
-        return True
+        async with self.pool.acquire() as connection:
+            return await book_once_on(connection, tenant_id, key, booking, now)
 
     async def balances(self, tenant_id: TenantId) -> list[Balance]:
         return [balance_from(row) for row in await self.pool.fetch(_BALANCES, tenant_id)]

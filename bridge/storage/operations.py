@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bridge.storage.audit import ACTIONS
 from bridge.storage.codec import provider_event_from
 from bridge.storage.conditions import NOT_FINAL
 from bridge.storage.listing import listed
 from bridge.storage.pages import Listing, Page
 from bridge.storage.records import AuditRecord, DeadLetter
+from settlement.errors import InvariantBroken
 from settlement.ids import TenantId
 from settlement.order import Status
 
@@ -37,29 +39,7 @@ class OperationQueries:
 
     async def replay_inbox(self, event_ids: Sequence[str] | None, now: datetime) -> int:
         """Give dead events (``None``: all) another full set of attempts; returns how many."""
-        ids = None if event_ids is None else list(event_ids)
-        return len(await self.pool.fetch(_REPLAY, ids, now))
-
-    async def append_audit(
-        self,
-        *,
-        actor: str,
-        action: str,
-        object_id: str,
-        now: datetime,
-        tenant_id: TenantId | None = None,
-        data: Mapping[str, str | int | None] | None = None,
-    ) -> int:
-        """Write down who did what; returns the record's id. Nothing ever changes it."""
-        return await append_audit_on(
-            self.pool,
-            actor=actor,
-            action=action,
-            object_id=object_id,
-            now=now,
-            tenant_id=tenant_id,
-            data=data,
-        )
+        return await replay_inbox_on(self.pool, event_ids, now)
 
     async def audit_log(
         self, tenant_id: TenantId | None, page: Page, *, object_id: str | None = None
@@ -93,9 +73,23 @@ async def append_audit_on(
     tenant_id: TenantId | None = None,
     data: Mapping[str, str | int | None] | None = None,
 ) -> int:
-    """The same within the caller's transaction."""
+    """Write down who did what, within the transaction that does it; returns the record's id.
+    Nothing ever changes it.
+
+    Raises :class:`~settlement.errors.InvariantBroken` for what is not in
+    :data:`~bridge.storage.audit.ACTIONS`.
+    """
+    if action not in ACTIONS:
+        raise InvariantBroken(f"{action} is no action that the audit trail knows")
     what = (actor, action, object_id, dict(data or {}))
     return int(await connection.fetchval(_AUDIT, tenant_id, *what, now))
+
+
+async def replay_inbox_on(connection: Any, event_ids: Sequence[str] | None, now: datetime) -> int:
+    """Give dead events (``None``: all) another full set of attempts, within the caller's
+    transaction; returns how many."""
+    ids = None if event_ids is None else list(event_ids)
+    return len(await connection.fetch(_REPLAY, ids, now))
 
 
 def _dead_letter_from(row: Any) -> DeadLetter:

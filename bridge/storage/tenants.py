@@ -42,7 +42,6 @@ _CREATE_KEY = """
     INSERT INTO api_keys (id, tenant_id, hash, prefix, last4, kind, role, allowed_origins,
                           return_urls, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-    RETURNING *
 """
 _KEYS = "SELECT * FROM api_keys WHERE tenant_id = $1 ORDER BY id DESC"
 _REVOKE = """
@@ -67,9 +66,7 @@ class TenantQueries:
         """Store a tenant and its bounds per currency code."""
         tenant = Tenant(tenant_id or new_id("ten"), name, livemode, now, dict(limits))
         async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute(_CREATE_TENANT, tenant.id, name, livemode, now)
-            for currency, bounds in limits.items():
-                await connection.execute(_SET_LIMITS, tenant.id, currency, *_bounds(bounds))
+            await create_tenant_on(connection, tenant)
         return tenant
 
     async def tenant(self, tenant_id: TenantId) -> Tenant | None:
@@ -109,19 +106,21 @@ class TenantQueries:
         allowed_origins: Sequence[str] = (),
         return_urls: Sequence[str] = (),
     ) -> ApiKey:
-        """Store a key by its SHA-256 digest (32 bytes).
-
-        Raises :class:`~settlement.errors.InvalidInput` for anything but a digest: a key passed
-        in its place must not reach the disk.
-        """
-        if len(key_hash) != 32:
-            raise InvalidInput("a key is stored by its SHA-256 digest", param="key_hash")
-        shown = (prefix, last4, kind.value, role.value)
-        allowed = (list(allowed_origins), list(return_urls))
-        row = await self.pool.fetchrow(
-            _CREATE_KEY, new_id("key"), tenant_id, key_hash, *shown, *allowed, now
+        """Store a key by its SHA-256 digest; see :func:`create_key_on`."""
+        key = ApiKey(
+            id=new_id("key"),
+            tenant_id=tenant_id,
+            kind=kind,
+            role=role,
+            prefix=prefix,
+            last4=last4,
+            allowed_origins=tuple(allowed_origins),
+            return_urls=tuple(return_urls),
+            created_at=now,
+            revoked_at=None,
         )
-        return _key_from(row)
+        await create_key_on(self.pool, key, key_hash)
+        return key
 
     async def keys(self, tenant_id: TenantId) -> list[ApiKey]:
         """All keys of the tenant, revoked ones too, newest first."""
@@ -129,7 +128,34 @@ class TenantQueries:
 
     async def revoke_key(self, tenant_id: TenantId, key_id: str, now: datetime) -> bool:
         """``False``: no such key of this tenant, or revoked before."""
-        return await self.pool.fetchval(_REVOKE, tenant_id, key_id, now) is not None
+        return await revoke_key_on(self.pool, tenant_id, key_id, now)
+
+
+async def create_tenant_on(connection: Any, tenant: Tenant) -> None:
+    """Store a tenant and its bounds within the caller's transaction."""
+    what = (tenant.id, tenant.name, tenant.livemode, tenant.created_at)
+    await connection.execute(_CREATE_TENANT, *what)
+    for currency, bounds in tenant.limits.items():
+        await connection.execute(_SET_LIMITS, tenant.id, currency, *_bounds(bounds))
+
+
+async def create_key_on(connection: Any, key: ApiKey, key_hash: bytes) -> None:
+    """Store a key by its SHA-256 digest (32 bytes), within the caller's transaction.
+
+    Raises :class:`~settlement.errors.InvalidInput` for anything but a digest: a key passed
+    in its place must not reach the disk.
+    """
+    if len(key_hash) != 32:
+        raise InvalidInput("a key is stored by its SHA-256 digest", param="key_hash")
+    shown = (key.prefix, key.last4, key.kind.value, key.role.value)
+    allowed = (list(key.allowed_origins), list(key.return_urls))
+    who = (key.id, key.tenant_id, key_hash)
+    await connection.execute(_CREATE_KEY, *who, *shown, *allowed, key.created_at)
+
+
+async def revoke_key_on(connection: Any, tenant_id: TenantId, key_id: str, now: datetime) -> bool:
+    """Within the caller's transaction; ``False``: no such key of this tenant, or revoked before."""
+    return await connection.fetchval(_REVOKE, tenant_id, key_id, now) is not None
 
 
 def _bounds(limits: Limits) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 The signed transaction is stored with its amount before it is sent, and booked under its own hash
 once it is mined. After a crash the same bytes are delivered again and the same key is booked
 again: each has one effect. A transaction that lost its nonce to another can never have an effect,
-and is forgotten.
+and is forgotten. Each of these is told to the :class:`FundingBooks`, the intent before anything.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bridge.locks import hold
 from chain.errors import NonceTooLow
@@ -20,9 +20,8 @@ from chain.signers import SignedBytes
 from settlement.errors import ChainRefused, InvalidInput
 from settlement.ledger import journal
 from settlement.ledger.accounts import Account
+from settlement.ledger.entry import Booking
 from settlement.money import Asset, Money
-from settlement.ports.clock import Clock
-from settlement.ports.store import LedgerStore
 
 _FILE = "treasury.json"
 _LOCK = "treasury.lock"
@@ -53,15 +52,34 @@ class Funding:
         """The booking's permanent business key."""
         return f"treasury:{self.ref}"
 
+    @property
+    def booking(self) -> Booking:
+        return journal.treasury_funded(self.goal.amount, self.goal.account)
+
+
+class FundingBooks(Protocol):
+    """Where funding is written down: ledger and audit trail."""
+
+    async def asked(self, funding: Funding) -> None:
+        """It is signed, and about to be sent."""
+        ...
+
+    async def funded(self, funding: Funding) -> None:
+        """It is mined: book it, once, and say so in the same transaction."""
+        ...
+
+    async def failed(self, funding: Funding, reason: str) -> None:
+        """It will never have an effect."""
+        ...
+
 
 class FundingDesk:
     """One treasury transaction at a time, over all processes that share ``folder``."""
 
-    def __init__(self, folder: Path, store: LedgerStore, clock: Clock) -> None:
+    def __init__(self, folder: Path, books: FundingBooks) -> None:
         self._path = folder / _FILE
         self._lock = folder / _LOCK
-        self._store = store
-        self._clock = clock
+        self._books = books
 
     async def fund(
         self,
@@ -81,6 +99,7 @@ class FundingDesk:
             await self._finish(treasury, genesis_hash)
             signed = await sign()
             funding = Funding(goal, genesis_hash, signed.raw.hex(), signed.hash)
+            await self._books.asked(funding)
             _write(self._path, funding)
             await self._deliver(treasury, funding)
             return funding
@@ -90,21 +109,23 @@ class FundingDesk:
         with hold(self._lock, limit_s=_LOCK_LIMIT_S):
             return await self._finish(treasury, genesis_hash)
 
-    def forget(self) -> None:
+    async def forget(self) -> None:
         """Drop what was interrupted: the contract that it was meant for is gone."""
-        self._path.unlink(missing_ok=True)
+        funding = _read(self._path)
+        if funding is not None:
+            await self._give_up(funding, "the contract that it was meant for is gone")
 
     async def _finish(self, treasury: Treasury, genesis_hash: str) -> Funding | None:
         funding = _read(self._path)
         if funding is None:
             return None
-        if funding.genesis_hash != genesis_hash:  # its chain is gone, and its money with it
-            self._path.unlink()
+        if funding.genesis_hash != genesis_hash:
+            await self._give_up(funding, "its chain is gone, and its money with it")
             return None
         try:
             await self._deliver(treasury, funding)
-        except NonceTooLow:
-            self._path.unlink()
+        except NonceTooLow as error:
+            await self._give_up(funding, str(error))
             return None
         return funding
 
@@ -113,11 +134,13 @@ class FundingDesk:
             await treasury.deliver(bytes.fromhex(funding.raw))
         except ChainRefused as error:
             if not isinstance(error, NonceTooLow) and not error.transient:
-                self._path.unlink()  # a definite no: nothing has moved
+                await self._give_up(funding, str(error))  # a definite no: nothing has moved
             raise
-        goal = funding.goal
-        booking = journal.treasury_funded(goal.amount, goal.account)
-        await self._store.book(goal.tenant_id, funding.key, booking, self._clock.now())
+        await self._books.funded(funding)
+        self._path.unlink()
+
+    async def _give_up(self, funding: Funding, reason: str) -> None:
+        await self._books.failed(funding, reason)
         self._path.unlink()
 
 

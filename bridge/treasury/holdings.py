@@ -1,13 +1,13 @@
 """What the chain holds for us against what the ledger says, and how to book what it missed."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from chain.deployment import Deployment
 from settlement.errors import InvariantBroken
 from settlement.ids import TenantId
 from settlement.ledger import journal
 from settlement.ledger.accounts import Account
+from settlement.ledger.entry import Booking
 from settlement.money import Asset, Money
 from settlement.order import Status
 from settlement.ports.chain import ChainPort
@@ -53,12 +53,19 @@ async def between_books(store: OrderStore, network: str) -> int:
     return len(await store.unfinished(network, BETWEEN_BOOKS))
 
 
-async def adopt(store: LedgerStore, holding: Holding, tenant_id: TenantId, now: datetime) -> bool:
-    """Book what the chain holds beyond the ledger as inventory of ``tenant_id``.
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What the chain holds beyond the ledger, as it is to be booked: ``key`` holds all that was
+    ever booked in, so that two who adopt the same difference book it once."""
 
-    The key holds all that was ever booked in, so that two who adopt the same difference book it
-    once. Returns ``False`` for the second. Ask only while :func:`between_books` is zero.
-    """
+    tenant_id: TenantId
+    key: str
+    amount: Money
+    booking: Booking
+
+
+async def adoption(store: LedgerStore, holding: Holding, tenant_id: TenantId) -> Adoption:
+    """The difference, as inventory of ``tenant_id``. Ask while :func:`between_books` is zero."""
     if holding.difference_minor <= 0:
         raise InvariantBroken(f"{holding.asset.id}: the chain holds nothing to adopt")
     ever = sum(
@@ -68,5 +75,4 @@ async def adopt(store: LedgerStore, holding: Holding, tenant_id: TenantId, now: 
     )
     key = f"adopt:{holding.account}:{holding.asset.id}:{ever}"
     amount = Money(holding.difference_minor, holding.asset)
-    booking = journal.treasury_funded(amount, holding.account)
-    return await store.book(tenant_id, key, booking, now)
+    return Adoption(tenant_id, key, amount, journal.treasury_funded(amount, holding.account))

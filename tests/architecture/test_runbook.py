@@ -14,6 +14,7 @@ from bridge.app import _RESOURCES
 from bridge.cli import cli
 from bridge.metrics import Metrics
 from bridge.settings import load
+from bridge.storage.audit import ACTIONS
 from bridge.worker_metrics import EndpointCollector
 from settlement.order import HoldReason
 
@@ -128,6 +129,17 @@ def test_every_log_line_of_the_page_is_written_somewhere(page: str) -> None:
         path.read_text() for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")
     )
     assert {name for name in EVENT.findall(text_of(page)) if f'"{name}"' not in source} == set()
+
+
+def test_the_runbook_names_every_action_of_the_audit_trail() -> None:
+    """And none that nobody does: each is spelt where it is done, outside the table of them all."""
+    [paragraph] = re.findall(r"\*\*What was done\*\*.*?\n\n", text_of("operations.md"), re.S)
+    named = re.findall(r"`([a-z]+\.[a-z_]+)`", paragraph)
+    assert sorted(named) == sorted(ACTIONS)
+    files = (p for kind in ("*.py", "*.sql") for p in (ROOT / "bridge").rglob(kind))
+    written = [path.read_text() for path in files if path.name != "audit.py"]
+    quoted = {word for text in written for word in re.findall(r"[\"']([a-z]+\.[a-z_]+)[\"']", text)}
+    assert ACTIONS - quoted == set()
 
 
 def test_the_runbook_has_a_chapter_for_every_symptom() -> None:

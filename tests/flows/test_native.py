@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bridge.treasury.assigning import assign
+from bridge.treasury.assigning import assign_on
 from settlement.batch import BatchKind
 from settlement.ledger.accounts import PLATFORM, Account
 from settlement.money import Money
@@ -89,9 +89,9 @@ async def test_each_account_is_paid_the_way_that_suits_it(bridge: Bridge) -> Non
     assert platform == [sum(owed[:2])]
     await check_coins(bridge, lane_had)
     now, had = bridge.clock.now(), await bridge.balance(Account.VAULT, "local:ETH")
-    handed = await assign(bridge.store, NETWORK.native, bridge.tenant, now)
+    handed = await assign_on(bridge.store.pool, NETWORK.native, bridge.tenant, now)
     assert handed == Money(sum(owed[:2]), NETWORK.native)
-    assert await assign(bridge.store, NETWORK.native, bridge.tenant, now) is None
+    assert await assign_on(bridge.store.pool, NETWORK.native, bridge.tenant, now) is None
     assert await bridge.balance(Account.VAULT, "local:ETH") == had + handed.amount_minor
     await check_coins(bridge, lane_had)
     single = await receipt_of(bridge, ids[0])

@@ -13,6 +13,7 @@ from bridge.console.faults import in_one_line
 from bridge.storage.pages import Page
 from bridge.storage.queries import Queries
 from bridge.storage.store import PostgresStore
+from tests.support.builders import NOW, provider_event
 
 Say = Callable[..., tuple[int, str]]
 
@@ -92,13 +93,21 @@ async def test_a_key_is_shown_once_and_works_until_revoked(
     assert actions == ["key.revoked", "key.created", "tenant.created"]
 
 
-@pytest.mark.usefixtures("postgres_store")
-async def test_replaying_asks_for_what_was_given_up(say: Say) -> None:
-    """Neither nothing nor something unknown is replayed."""
+async def test_replaying_asks_for_what_was_given_up(
+    say: Say, postgres_store: PostgresStore
+) -> None:
+    """Neither nothing nor something unknown is replayed; what is, is written down."""
     assert "name events, or say --all" in await aside(say, "inbox", "replay")
     assert "none of these events" in await aside(say, "inbox", "replay", "evt_unknown")
     assert "no event was given up" in await aside(say, "inbox", "list")
     assert "0 events" in await aside(say, "inbox", "replay", "--all")
+    queries = Queries(postgres_store.pool)
+    assert (await queries.audit_log(None, Page())).rows == []
+    await postgres_store.receive([provider_event("evt_1")], NOW)
+    await postgres_store.defer_inbox("evt_1", NOW, error="boom", dead=True)
+    assert "1 event will be" in await aside(say, "inbox", "replay", "--all")
+    [line] = (await queries.audit_log(None, Page())).rows
+    assert (line.action, line.data) == ("inbox.replayed", {"count": 1, "events": "all"})
 
 
 @pytest.mark.usefixtures("postgres_store")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bridge.storage.memory import MemoryStore
-from bridge.treasury.funding import FundingDesk, Goal
-from bridge.treasury.holdings import adopt, holdings
+from bridge.treasury.funding import Funding, FundingDesk, Goal
+from bridge.treasury.holdings import adoption, holdings
 from chain.evm.treasury import Treasury
 from chain.rpc import RpcClient
 from chain.signers import SignedBytes
@@ -25,11 +25,27 @@ class Crash(Exception):
     """The process ends here."""
 
 
-class CrashingStore(MemoryStore):
-    """Ends the process before it books."""
+class Books:
+    """Ledger and trail in memory; ``crashes`` ends the process before it books."""
 
-    async def book(self, *_: object) -> bool:  # type: ignore[override]
-        raise Crash
+    def __init__(self, store: MemoryStore, *, crashes: bool = False) -> None:
+        self.store = store
+        self.crashes = crashes
+        self.told: list[str] = []
+
+    async def asked(self, _funding: Funding) -> None:
+        self.told.append("asked")
+
+    async def funded(self, funding: Funding) -> None:
+        if self.crashes:
+            raise Crash
+        now = SystemClock().now()
+        if await self.store.book(funding.goal.tenant_id, funding.key, funding.booking, now):
+            self.told.append("funded")
+
+    async def failed(self, _funding: Funding, reason: str) -> None:
+        assert reason
+        self.told.append("failed")
 
 
 def goal_of(ground: Ground, amount_minor: int = AMOUNT) -> Goal:
@@ -43,7 +59,11 @@ def minting(ground: Ground) -> Callable[[], Awaitable[SignedBytes]]:
 
 
 def desk_in(folder: Path, store: MemoryStore) -> FundingDesk:
-    return FundingDesk(folder, store, SystemClock())
+    return FundingDesk(folder, Books(store))
+
+
+def crashing_desk(folder: Path) -> FundingDesk:
+    return FundingDesk(folder, Books(MemoryStore(), crashes=True))
 
 
 async def both_books(ground: Ground, store: MemoryStore) -> tuple[int, int]:
@@ -67,11 +87,13 @@ async def test_an_amount_that_is_not_positive_is_refused(ground: Ground, tmp_pat
 async def test_what_would_revert_is_neither_booked_nor_kept(ground: Ground, tmp_path: Path) -> None:
     """The node's refusal comes back, and the next call starts clean."""
     store = MemoryStore()
-    desk = desk_in(tmp_path, store)
+    books = Books(store)
+    desk = FundingDesk(tmp_path, books)
     token = ground.deployment.tokens[0].address
     too_much = lambda: ground.treasury.prepare_transfer(token, ground.deployment.vault, 1)  # noqa: E731
     with pytest.raises(ChainRefused):
         await desk.fund(ground.treasury, ground.genesis, goal_of(ground), too_much)
+    assert books.told == []
     assert await desk.finish(ground.treasury, ground.genesis) is None
     assert await both_books(ground, store) == (0, 0)
 
@@ -86,10 +108,13 @@ async def test_a_transaction_whose_nonce_is_taken_is_forgotten(
         await ground.treasury.deploy_vault([])
         return signed
 
-    desk = desk_in(tmp_path, store)
+    books = Books(store)
+    desk = FundingDesk(tmp_path, books)
     with pytest.raises(ChainRefused):
         await desk.fund(ground.treasury, ground.genesis, goal_of(ground), overtaken)
+    assert books.told == ["asked"]
     assert await desk.finish(ground.treasury, ground.genesis) is None
+    assert books.told == ["asked", "failed"]
     assert await both_books(ground, store) == (0, 0)
 
 
@@ -98,7 +123,7 @@ async def test_a_crash_before_booking_is_finished_with_the_same_bytes(
 ) -> None:
     """The money is on the chain; the next start books it, and only it."""
     with pytest.raises(Crash):
-        await desk_in(tmp_path, CrashingStore()).fund(
+        await crashing_desk(tmp_path).fund(
             ground.treasury, ground.genesis, goal_of(ground), minting(ground)
         )
     store = MemoryStore()
@@ -128,7 +153,7 @@ async def test_a_crash_before_sending_is_finished_too(ground: Ground, tmp_path: 
 async def test_what_was_meant_for_a_lost_chain_is_forgotten(ground: Ground, tmp_path: Path) -> None:
     """The bytes would be valid on its successor, which has the same chain id."""
     with pytest.raises(Crash):
-        await desk_in(tmp_path, CrashingStore()).fund(
+        await crashing_desk(tmp_path).fund(
             ground.treasury, "0xanother", goal_of(ground), minting(ground)
         )
     store = MemoryStore()
@@ -142,11 +167,13 @@ async def test_money_that_somebody_sent_is_adopted_once(ground: Ground) -> None:
     store, now = MemoryStore(), SystemClock().now()
     vault = (await holdings(store, ground.chain, ground.deployment))[0]
     assert vault.difference_minor == AMOUNT
-    assert await adopt(store, vault, TENANT, now)
+    found = await adoption(store, vault, TENANT)
+    assert await store.book(TENANT, found.key, found.booking, now)
+    assert not await store.book(TENANT, found.key, found.booking, now)
     assert await both_books(ground, store) == (AMOUNT, AMOUNT)
     agreed = (await holdings(store, ground.chain, ground.deployment))[0]
     with pytest.raises(InvariantBroken):
-        await adopt(store, agreed, TENANT, now)
+        await adoption(store, agreed, TENANT)
 
 
 class Never:

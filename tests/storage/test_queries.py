@@ -5,12 +5,13 @@ from datetime import UTC
 
 import pytest
 
+from bridge.storage.operations import append_audit_on
 from bridge.storage.pages import Page
 from bridge.storage.queries import Queries
 from bridge.storage.records import KeyKind, Role
 from bridge.storage.store import PostgresStore
 from settlement.batch import BatchStatus
-from settlement.errors import InvalidInput
+from settlement.errors import InvalidInput, InvariantBroken
 from settlement.ledger.accounts import Account
 from settlement.ledger.entry import EntryState
 from settlement.limits import Limits
@@ -256,9 +257,12 @@ async def test_dead_letters_show_why(scene: Scene, queries: Queries) -> None:
 
 async def test_the_audit_log_keeps_who_did_what(scene: Scene, queries: Queries) -> None:
     """Per tenant, or everybody's; it cannot be rewritten."""
-    what = {"actor": "key_1", "action": "keys.revoke", "object_id": "key_2", "now": NOW}
-    first = await queries.append_audit(**what, tenant_id=scene.tenant, data={"why": "lost"})  # type: ignore[arg-type]
-    second = await queries.append_audit(**what)  # type: ignore[arg-type]
+    what = {"actor": "key_1", "action": "key.revoked", "object_id": "key_2", "now": NOW}
+    pool, data = scene.store.pool, {"why": "lost"}
+    first = await append_audit_on(pool, **what, tenant_id=scene.tenant, data=data)  # type: ignore[arg-type]
+    second = await append_audit_on(pool, **what)  # type: ignore[arg-type]
+    with pytest.raises(InvariantBroken, match=r"key\.lost"):
+        await append_audit_on(pool, **{**what, "action": "key.lost"})  # type: ignore[arg-type]
     own = (await queries.audit_log(scene.tenant, Page())).rows
     assert [(record.id, record.data) for record in own] == [(first, {"why": "lost"})]
     every = (await queries.audit_log(None, Page())).rows
