@@ -17,15 +17,19 @@ from eth_account.typed_transactions import TypedTransaction
 from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 
+from bridge.storage import lanes as lanes_sql
 from bridge.storage import orders as orders_sql
 from chain.signers import Eip1559Transaction
+from settlement import batch as batches
 from settlement import ids
+from settlement.batch import Batch, BatchKind
 from settlement.errors import ChainUnknown
 from settlement.ledger import journal
 from settlement.ledger.entry import Booking
 from settlement.ports.bundle import Ports
-from settlement.ports.chain import Head, Inclusion
+from settlement.ports.chain import BatchCall, Head, Inclusion
 from settlement.ports.payment import Intent, IntentStatus
+from settlement.stages import identity
 from tests.chaos.wrapping import Instead
 
 
@@ -60,6 +64,13 @@ def put(module: ModuleType, name: str, value: Any) -> list[str]:
     for user in users:
         setattr(user, name, value)
     return sorted(user.__name__ for user in users)
+
+
+def without(text: str, part: str, instead: str = "") -> str:
+    """The statement with one of its parts replaced, which must be there once."""
+    if text.count(part) != 1:
+        raise LookupError(f"{part!r} is in the statement {text.count(part)} times")
+    return text.replace(part, instead)
 
 
 def _chains(ports: Ports, **methods: Callable[..., Any]) -> Ports:
@@ -216,6 +227,50 @@ def quorum(ports: Ports) -> Ports:
     return ports
 
 
+def lane_epoch(ports: Ports) -> Ports:
+    """Whoever takes a lane over has the same lease as the one who had it."""
+    put(lanes_sql, "_CLAIM", without(lanes_sql._CLAIM, "l.epoch + 1", "l.epoch"))
+    return ports
+
+
+def one_batch(ports: Ports) -> Ports:
+    """An order joins a second batch. Three guards stand before each other: the lane's epoch, the
+    order's own guard, and that an order with a batch joins no other; any one of them is enough."""
+    original = there(orders_sql, "apply_statement")
+    part = "AND (NOT c.binds OR o.batch_id IS NULL)"
+    without(original((), ()), part)
+
+    def statement(fields: tuple[str, ...], partly: tuple[str, ...]) -> str:
+        return without(original(fields, partly), part)
+
+    put(orders_sql, "apply_statement", statement)
+    return epoch(lane_epoch(ports))
+
+
+def planned_root(ports: Ports) -> Ports:
+    """What is signed is whatever the rows say by now."""
+    original = there(batches, "sealed_call")
+
+    def sealed_call(chain: Any, batch: Batch, payouts: Sequence[Any]) -> Any:
+        if batch.kind is not BatchKind.CALL and batch.cancel_asked_at is None:
+            root = chain.batch_root(BatchCall(batch.id, batch.asset, tuple(payouts)))
+            batch = replace(batch, root=root, order_count=len(payouts))
+        return original(chain, batch, payouts)
+
+    put(batches, "sealed_call", sealed_call)
+    return ports
+
+
+def forgotten_nonce(ports: Ports) -> Ports:
+    """That the chain knows of nonces which we never gave out means nothing."""
+
+    async def forgotten(*_: Any) -> None:
+        return None
+
+    put(identity, "_forgotten", forgotten)
+    return ports
+
+
 GUARDS: Mapping[str, Guard] = {
     name.replace("_", "-"): Guard(name.replace("_", "-"), protects, finding, disable)
     for name, finding, disable, protects in (
@@ -233,5 +288,9 @@ GUARDS: Mapping[str, Guard] = {
         ("sweep", "unbalanced", sweep, "a lost webhook is late, not lost"),
         ("confirmed_void", "stuck", confirmed_void, "an exit is taken once Stripe confirms"),
         ("refunds_reread", "lost", refunds_reread, "existing refunds are read before any other"),
+        ("lane_epoch", "stuck", lane_epoch, "who lost a lane says nothing about it any more"),
+        ("one_batch", "paid_twice", one_batch, "an order in a batch joins no other"),
+        ("planned_root", "lost", planned_root, "what is signed is what was planned"),
+        ("forgotten_nonce", "paid_twice", forgotten_nonce, "a restored backup is noticed"),
     )
 }

@@ -4,6 +4,7 @@ With the guard each of them ends well; without it the audit must find something.
 order, one thing that goes wrong: so it goes wrong every time.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
@@ -231,6 +232,86 @@ async def _partly_refunded(stage: Stage) -> None:
     await stage.reaches(customer, "refunded", "refund_failed")
 
 
+async def _overtaken(stage: Stage) -> None:
+    """A worker freezes with a batch in its hands; another outbids it, and the higher bid is final
+    when the first wakes: it knows nothing of the bytes that used up its nonce."""
+    stage.system.mining.clear()
+    await stage.up(stall="store.open_batches:2")
+    customer = await stage.place()
+    await stage.pay(customer)
+    await stage.stalled()
+    await stage.system.bring_up(["worker-1"])
+
+    async def outbid() -> bool:
+        return await stage.system.ask("SELECT count(*) FROM batch_attempts") > 1
+
+    await eventually(outbid, limit_s=60, what="the higher bid")
+    stage.system.mining.set()
+    await stage.reaches(customer, "completed")
+    stage.thaw()
+    await stage.system.pause(PATIENCE_S / 2)
+
+
+async def _claimed_twice(stage: Stage) -> None:
+    """A worker freezes when it has claimed an order for its lane; another pays it by another lane;
+    the first wakes and goes on with what it has claimed."""
+    first = await stage.system.ask("SELECT min(id) FROM lanes")
+    only = "UPDATE lanes SET paused_by = 'op', paused_at = CASE WHEN (id = $1) <> $2 THEN now() END"
+    await stage.system.ask(only, first, True)
+    await stage.up(stall="store.claim_for_batch")
+    customer = await stage.place()
+    await stage.pay(customer)
+    await stage.stalled()
+    await stage.system.ask(only, first, False)
+    await stage.system.bring_up(["worker-1"])
+    await stage.reaches(customer, "completed")
+    await stage.system.ask("UPDATE lanes SET paused_by = NULL, paused_at = NULL")
+    stage.thaw()
+    await stage.system.pause(PATIENCE_S)
+
+
+async def _rewritten(stage: Stage) -> None:
+    """Somebody changes a wallet in the database when its batch is planned and not yet signed, and
+    is found out: the row is put right again."""
+    rewrite = "UPDATE orders SET wallet = $2 WHERE id = $1 RETURNING id"
+    thief = draw(stage.system.options.seed, 200_000, 0).wallet
+    await stage.up(stall="store.open_batches")
+    customer = await stage.place()
+    await stage.pay(customer)
+    await stage.stalled()
+    assert await stage.system.ask(rewrite, customer.order_id, thief)
+    stage.thaw()
+    await stage.may_reach(customer, "confirming", "completed")
+    await stage.system.ask(rewrite, customer.order_id, customer.wallet)
+    await stage.reaches(customer, "completed")
+
+
+async def _restored(stage: Stage) -> None:
+    """A backup from before an order was paid comes back; who notices rebuilds what happened."""
+    await stage.up()
+    customer = await stage.place()
+    assert await stage.shop.intent_of(str(customer.order_id))
+    await asyncio.to_thread(stage.system.database.back_up)
+    await stage.pay(customer)
+    await stage.reaches(customer, "completed")
+    await stage.system.take_down("worker-0")
+    await asyncio.to_thread(stage.system.database.restore)
+    stage.system.launch("worker-0")
+
+    async def reason() -> str | None:
+        found = await stage.system.ask("SELECT stop_reason FROM networks")
+        return None if found is None else str(found)
+
+    with suppress(AssertionError):
+        await eventually(reason, limit_s=20, what="the stop")
+    if await reason() is not None:
+        await stage.system.take_down("worker-0")
+        told = await stage.system.command("settlement", "rebuild", "local", "--yes")
+        assert "runs again" in told, told
+        stage.system.launch("worker-0")
+    await stage.reaches(customer, "completed", "refunded")
+
+
 class _NoReturn(Random):
     """Draws so that a reorganisation drops everything."""
 
@@ -255,6 +336,10 @@ SCENARIOS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "sweep": _refund_that_nobody_told,
     "confirmed-void": _canceled,
     "refunds-reread": _partly_refunded,
+    "lane-epoch": _overtaken,
+    "one-batch": _claimed_twice,
+    "planned-root": _rewritten,
+    "forgotten-nonce": _restored,
 }
 
 

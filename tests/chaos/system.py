@@ -121,6 +121,19 @@ class System:
                 return (await http.get("/healthz")).status_code == 200
         return False
 
+    async def command(self, *arguments: str) -> str:
+        """What an operator types after ``tidegate``; returns what it told, whether or not it
+        succeeded."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bridge.cli", *arguments),
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        told, _ = await process.communicate()
+        (self.folder / "logs" / f"{'-'.join(arguments)}.log").write_bytes(told)
+        return told.decode(errors="replace")
+
     async def ask(self, query: str, *arguments: Any) -> Any:
         """One value out of the database; ``None`` while it is down."""
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

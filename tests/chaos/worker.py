@@ -2,7 +2,8 @@
 
 Leases, pauses and time limits are short, so that what takes minutes in production takes seconds
 here. ``CHAOS_SABOTAGE`` names a guard to be switched off in this process alone, ``CHAOS_STALL`` a
-port's method after which the process stops itself once (SIGSTOP), as a machine freezes.
+port's method after which the process stops itself once (SIGSTOP), as a machine freezes;
+``store.open_batches:2`` is after the second call that found something.
 """
 
 import asyncio
@@ -33,35 +34,39 @@ def policy() -> Policy:
 
 
 class Stalls:
-    """Everything of ``port``, except that the process stops itself after the first ``method``."""
+    """Everything of ``port``, except that the process stops itself after the ``count``-th
+    ``method``, once."""
 
-    def __init__(self, port: Any, method: str) -> None:
+    def __init__(self, port: Any, method: str, count: int) -> None:
         self._port = port
         self._method = method
-        self._done = False
+        self._left = count
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._port, name)
-        if name != self._method or self._done:
+        if name != self._method or not self._left:
             return attribute
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             result = await attribute(*args, **kwargs)
-            if result and not self._done:  # one that found nothing to do is not worth it
-                self._done = True
-                os.kill(os.getpid(), signal.SIGSTOP)
+            if result and self._left:  # one that found nothing to do is not worth it
+                self._left -= 1
+                if not self._left:
+                    os.kill(os.getpid(), signal.SIGSTOP)
             return result
 
         return call
 
 
 def stalled(ports: Ports, point: str) -> Ports:
-    """``point``: ``payment.<method>``, ``store.<method>`` or ``chain.<method>``."""
-    port, _, method = point.partition(".")
+    """``point``: ``payment.<method>``, ``store.<method>`` or ``chain.<method>``, and perhaps
+    ``:<count>``."""
+    where, _, count = point.partition(":")
+    port, _, method = where.partition(".")
     if port == "chain":
-        chains = {name: Stalls(chain, method) for name, chain in ports.chains.items()}
+        chains = {n: Stalls(chain, method, int(count or 1)) for n, chain in ports.chains.items()}
         return replace(ports, chains=chains)
-    return replace(ports, **{port: Stalls(getattr(ports, port), method)})
+    return replace(ports, **{port: Stalls(getattr(ports, port), method, int(count or 1))})
 
 
 def hurried(ports: Ports, settings: Settings) -> Ports:
