@@ -8,6 +8,7 @@ nonce.
 from dataclasses import replace
 
 from settlement.batch import Attempt, Batch, BatchKind, BatchStatus, Lane, newest, sealed_call
+from settlement.batching.anchor import check_anchor
 from settlement.errors import (
     ChainError,
     ChainPaused,
@@ -58,14 +59,16 @@ async def push(ports: Ports, lane: Lane, batch: Batch) -> Batch | None:
 async def _still_wanted(ports: Ports, lane: Lane, batch: Batch) -> Batch:
     """What was planned a while ago (a crash, a pause, a fee above the cap) is looked at again
     before it is signed: a wallet listed since, a payment given back or disputed, an escrow that
-    is over. Then the batch is called back, and its orders go the way of all that wait.
+    is over. Then the batch is called back, and its orders go the way of all that wait. And
+    the chain: it may have taken back what the plan relied on.
 
-    Raises :class:`~settlement.errors.ScreeningUnavailable`.
+    Raises :class:`~settlement.errors.ScreeningUnavailable`, and what :func:`check_anchor` does.
     """
     now = ports.clock.now()
     is_fresh = now <= after(batch.planned_at, ports.policy.lane_lease_ms)
     if is_fresh or batch.cancel_asked_at is not None:
         return batch
+    await check_anchor(ports, ports.chains[lane.network], lane)
     orders = await ports.store.in_batch(batch.id)
     unwanted = await vetoed_orders(ports.screening, orders) | {
         order.id

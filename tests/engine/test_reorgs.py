@@ -3,7 +3,7 @@
 import pytest
 
 from settlement.batch import BatchStatus
-from settlement.errors import ChainUnknown, NetworkStopped
+from settlement.errors import ChainPaused, ChainUnknown, NetworkStopped
 from settlement.order import Status
 from settlement.pipeline import settle
 from settlement.stages import identity
@@ -38,13 +38,53 @@ async def test_a_reorganisation_below_what_we_acted_on_stops_the_network_at_once
     assert await engine.now(order) == before
 
 
+@pytest.mark.parametrize("what", ["waits", "is planned", "is in flight"])
+async def test_nothing_is_built_on_a_chain_that_is_shorter_than_what_we_acted_on(what: str):
+    """It was rolled back below the anchor, and nobody knows yet what will be there: nothing is
+    planned, signed or decided. As soon as another block is in its place the network stops."""
+    engine = await an_engine()
+    await decided(engine)
+    anchor = (await engine.store.network("local")).anchor_number
+    order = await engine.order()
+    if what == "is planned":
+        engine.chain.before = _vault_pauses
+        await settle(engine.ports)
+        engine.chain.before = lambda _method: None
+    elif what == "is in flight":
+        await settle(engine.ports)
+    engine.clock.pass_s(60)
+    before = await engine.now(order), engine.batches()
+    del engine.chain.blocks[anchor:]
+    pool = dict(engine.chain.mempool)
+    for _ in range(3):
+        with pytest.raises(ChainUnknown, match=f"do not have final block {anchor} yet"):
+            await settle(engine.ports)
+        engine.clock.pass_s(60)
+    stored = await engine.now(order)
+    assert (stored.status, stored.batch_id) == (before[0].status, before[0].batch_id)
+    assert (engine.batches(), engine.chain.mempool) == (before[1], pool)
+    assert (await engine.store.network("local")).stop_reason is None
+    engine.chain.mine(1)
+    engine.chain.reorganise(1, forget=True)
+    with pytest.raises(NetworkStopped, match=f"final block {anchor} is"):
+        await settle(engine.ports)
+
+
+def _vault_pauses(method: str) -> None:
+    if method == "sign":
+        raise ChainPaused("the vault is paused")
+
+
 async def test_a_node_that_does_not_have_the_anchor_yet_stops_nothing():
-    """It lags; another will have it."""
+    """It lags: the lane waits, and goes on by itself as soon as the node has it."""
     engine = await an_engine()
     await decided(engine)
     engine.chain.lag = len(engine.chain.blocks) - 1
     await engine.order()
-    await settle(engine.ports)
+    for _ in range(20):
+        with pytest.raises(ChainUnknown):
+            await settle(engine.ports)
+        engine.clock.pass_s(60)
     assert (await engine.store.network("local")).stop_reason is None
     engine.chain.lag = 0
     await engine.until_quiet()
