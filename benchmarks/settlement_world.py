@@ -39,6 +39,10 @@ from settlement.money import Money
 STOCK_MINOR = 10**20
 GAS_WEI = 10**24
 PASSWORD = "bench"
+BLOCK_GAS_LIMIT = 1_000_000_000
+"""Some thirty times mainnet's: what is measured shall be the software, not a block that is full."""
+SLOTS_IN_AN_EPOCH = 1
+"""A block is final two blocks later."""
 _IDS_APART = 10**6
 _POLL_S = 0.1
 
@@ -129,10 +133,10 @@ async def open_world(
         await asyncio.to_thread(migrate.upgrade, server.dsn_for("migrated"))
         options = AnvilOptions(
             block_time_s=block_time_s,
-            slots_in_an_epoch=1,
+            slots_in_an_epoch=SLOTS_IN_AN_EPOCH,
             finality_interval_s=None,
             state_interval_s=3_600,
-            block_gas_limit=1_000_000_000,
+            block_gas_limit=BLOCK_GAS_LIMIT,
         )
         chain = start_anvil(folder / "chain", options=options)
         stack.callback(chain.stop)

@@ -18,7 +18,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from bridge import worker_metrics
+from bridge import logging, worker_metrics
 from bridge.app import create_app, uvicorn_config
 from bridge.bootstrap import (
     check_facts_keys,
@@ -28,14 +28,17 @@ from bridge.bootstrap import (
     open_services,
     open_wake,
 )
+from bridge.clocks import check_clock, clock_jobs
 from bridge.gas import gas_jobs
 from bridge.graph import graph_jobs
 from bridge.list_refresh import list_jobs
 from bridge.settings import Settings, SettingsError
+from bridge.storage.store import PostgresStore
 from bridge.worker import Worker
 from chain.deployment import load_deployments
 from chain.evm.client import EvmChain
 from settlement.ports.bundle import Ports
+from settlement.schedule import Policy
 
 STOP_LIMIT_S = 15.0
 BACKLOG = 1024
@@ -56,6 +59,8 @@ def run_worker(settings: Settings) -> None:
 
 async def _api(settings: Settings, listener: socket.socket) -> None:
     async with open_services(settings) as services:
+        lease_ms, log = Policy().lane_lease_ms, logging.get("api")
+        await check_clock(services.queries.pool, services.clock, lease_ms, log)
         config = uvicorn_config(create_app(services), settings.host, settings.port)
         server = uvicorn.Server(config)
         # uvicorn stops in order and then raises the signal again; by then it has been obeyed.
@@ -74,12 +79,21 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             open_ports(settings) as ports,
             graph_jobs(settings, deployments, database_url(settings)) as follows,
         ):
+            store = ports.store
+            assert isinstance(store, PostgresStore)
+            await check_clock(store.pool, ports.clock, ports.policy.lane_lease_ms, ports.log)
+            clocks = clock_jobs(store.pool, ports.clock, ports.log)
             worker = Worker(
                 ports,
                 wake,
                 tick_ms=settings.tick_ms,
                 sweep_s=settings.sweep_s,
-                jobs=[*gas_jobs(ports.gas, settings, ports.store), *list_jobs(settings), *follows],
+                jobs=[
+                    *gas_jobs(ports.gas, settings, ports.store),
+                    *list_jobs(settings),
+                    *follows,
+                    *clocks,
+                ],
             )
             with _shown(settings, ports):
                 await worker.start()
