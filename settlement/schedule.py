@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Protocol
 
 from settlement.order import HoldReason, Order
 from settlement.ports.gas import Bounds, Outlook
@@ -120,12 +121,25 @@ class Moment:
     below_wei: int | None = None
 
 
-def waiting_since(order: Order) -> datetime:
+class Timed(Protocol):
+    """What a deadline is made of: an order's own times, or the earliest of several."""
+
+    @property
+    def speed(self) -> Speed: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def authorized_at(self) -> datetime | None: ...
+    @property
+    def settle_by(self) -> datetime | None: ...
+
+
+def waiting_since(order: Timed) -> datetime:
     """The clock of its speed starts when the card's hold is there."""
     return order.authorized_at or order.created_at
 
 
-def deadline(order: Order, policy: Policy) -> datetime:
+def deadline(order: Timed, policy: Policy) -> datetime:
     """When its transaction must be in a block, whatever gas costs."""
     last = after(waiting_since(order), policy.settle_within_ms[order.speed])
     return last if order.settle_by is None else min(last, order.settle_by)
@@ -136,7 +150,7 @@ def is_over(order: Order, now: datetime) -> bool:
     return order.settle_by is not None and now >= order.settle_by
 
 
-def blocks_left(order: Order, now: datetime, *, block_ms: int, policy: Policy) -> int:
+def blocks_left(order: Timed, now: datetime, *, block_ms: int, policy: Policy) -> int:
     """Blocks it may let pass before it leaves; 0: it has to leave now."""
     left_ms = (deadline(order, policy) - now) // timedelta(milliseconds=1)
     return max(0, left_ms // block_ms - policy.inclusion_blocks)

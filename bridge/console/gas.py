@@ -15,13 +15,22 @@ from chain.gas.chart import draw
 from chain.registry import load_network
 from settlement.errors import NotFound
 from settlement.money import format_minor
-from settlement.quote import Speed
-from settlement.schedule import SETTLE_WITHIN_MS
 
 _SHOWN = timedelta(days=30)
+_NEWEST = 8
 
 
-@click.group()
+class _ShowByDefault(click.Group):
+    """``tidegate gas base`` is short for ``tidegate gas show base``."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        is_command = bool(args) and args[0] in self.commands
+        return super().resolve_command(ctx, args if is_command else ["show", *args])
+
+
+@click.group(cls=_ShowByDefault)
 def gas() -> None:
     """When to send: fees, forecasts, decisions."""
 
@@ -32,23 +41,27 @@ def gas() -> None:
 @runs
 async def show(network: str, plot: Path | None) -> None:
     """The newest forecast of a network, what waits, the newest decisions, and what was saved."""
-    native = load_network(network).native
+    known = load_network(network)
     async with open_desk() as desk:
         outlook = await _outlook(desk, network)
         history = await desk.queries.fee_blocks(network, 300)
         decisions = await desk.queries.fee_decisions(network, 10)
         waiting = await desk.queries.waiting_for(network)
-        report = await desk.queries.fee_report(network, desk.clock.now() - _SHOWN)
+        now = desk.clock.now()
+        report = await desk.queries.fee_report(network, now - _SHOWN)
     if plot is not None:
         _draw(plot, outlook, history)
+    click.echo(_recent(history))
     click.echo(_forecast(outlook))
     for one in waiting:
-        until = one.since + timedelta(milliseconds=SETTLE_WITHIN_MS[Speed(one.speed)])
-        click.echo(f"waiting: {one.orders} {one.asset} ({one.speed}), until {until:%H:%M:%S} UTC")
+        below = one.below_wei(outlook, known.block_ms, now)
+        when = "at any fee" if below is None else f"below {_gwei(below)} gwei"
+        until = f"{one.until:%Y-%m-%d %H:%M:%S} UTC"
+        click.echo(f"waiting: {one.orders} {one.asset} ({one.speed}), {when}, until {until}")
     if decisions:
         heads = ("DECIDED", "ASSET", "WHY", "SENT", "FEE", "BELOW", "BEST")
         click.echo(table([_decision(row) for row in decisions], heads))
-    click.echo(_report(report, native.scale, native.code))
+    click.echo(_report(report, known.native.scale, known.native.code))
 
 
 def _draw(plot: Path, outlook: Outlook, history: Sequence[Mapping[str, Any]]) -> None:
@@ -81,6 +94,16 @@ async def _outlook(desk: Desk, network: str) -> Outlook:
     if not found:
         raise NotFound(f"no worker has followed the fees of {network} yet")
     return found[0]
+
+
+def _recent(history: Sequence[Mapping[str, Any]]) -> str:
+    """The newest base fees one by one, and the range of all that were read."""
+    fees = [row["base_fee_wei"] for row in history]
+    if not fees:
+        return "no blocks are stored"
+    newest = " ".join(_gwei(fee) for fee in fees[-_NEWEST:])
+    low, high = _gwei(min(fees)), _gwei(max(fees))
+    return f"base fees, gwei: {newest}\nof the last {len(fees)} blocks: {low} to {high}"
 
 
 def _forecast(outlook: Outlook) -> str:

@@ -12,6 +12,11 @@ from bridge.storage.conditions import PAYABLE
 from bridge.storage.database import Part
 from settlement.ids import TenantId
 from settlement.ledger.accounts import PLATFORM
+from settlement.quote import Speed
+from settlement.schedule import Policy, blocks_left, deadline
+
+_POLICY = Policy()
+"""The engine's own times."""
 
 _OUTLOOKS = "SELECT * FROM gas_outlooks WHERE $1::text IS NULL OR network = $1 ORDER BY network"
 _BLOCKS = """
@@ -56,7 +61,7 @@ _BOOKED_FOR = f"""
 """
 _WAITING = f"""
     SELECT token AS asset, speed, count(*) AS orders,
-           min(coalesce(authorized_at, created_at)) AS since
+           min(coalesce(authorized_at, created_at)) AS since, min(settle_by) AS settle_by
     FROM orders
     WHERE network = $1 AND {PAYABLE} AND ($2::text IS NULL OR tenant_id = $2)
     GROUP BY token, speed ORDER BY token, speed
@@ -98,12 +103,29 @@ class FeeReport:
 
 @dataclass(frozen=True, slots=True)
 class WaitingFor:
-    """Paid orders of one asset and speed that no batch has taken yet."""
+    """Paid orders of one asset and speed that no batch has taken yet. ``created_at`` is since when
+    the oldest waits; ``settle_by`` when the first of their escrows ends."""
 
     asset: str
-    speed: str
+    speed: Speed
     orders: int
-    since: datetime
+    created_at: datetime
+    settle_by: datetime | None = None
+    authorized_at: datetime | None = None
+
+    @property
+    def until(self) -> datetime:
+        """When the most urgent of them must be in a block."""
+        return deadline(self, _POLICY)
+
+    def below_wei(self, outlook: Outlook | None, block_ms: int, now: datetime) -> int | None:
+        """At or below which base fee the most urgent leaves; ``None``: at any."""
+        left = blocks_left(self, now, block_ms=block_ms, policy=_POLICY)
+        if outlook is None or not outlook.content["waits"] or left == 0:
+            return None
+        # Among the horizons that were reported, the longest that still fits.
+        fits: list[int | None] = [f for n, f in outlook.content["reservations"] if n <= left]
+        return fits[-1] if fits else None
 
 
 class FeeQueries(Part):
@@ -148,4 +170,7 @@ class FeeQueries(Part):
     ) -> list[WaitingFor]:
         """Of all tenants, or of one."""
         rows = await self.pool.fetch(_WAITING, network, tenant_id)
-        return [WaitingFor(r["asset"], r["speed"], r["orders"], r["since"]) for r in rows]
+        return [
+            WaitingFor(r["asset"], Speed(r["speed"]), r["orders"], r["since"], r["settle_by"])
+            for r in rows
+        ]

@@ -114,6 +114,49 @@ async def test_an_operator_sees_nothing_of_other_tenants_orders(api):
     assert "decisions" not in answer
 
 
+async def waiting(api, *, speed, minutes, settle_by=None):
+    """A paid order of the tenant that has waited for so many minutes."""
+    order, since = await Scene(api.store, tenant=api.tenant_id).captured(), api.clock.now()
+    since -= timedelta(minutes=minutes)
+    await api.store.pool.execute(
+        "UPDATE orders SET speed = $2, authorized_at = $3, settle_by = $4 WHERE id = $1",
+        *(order.id, speed, since, settle_by),
+    )
+    return since
+
+
+async def test_what_waits_is_shown_with_the_fee_that_the_engine_waits_for(api, followed):
+    """By the oldest of each speed, two blocks before its deadline; at its deadline at any fee."""
+    api = await api.new_tenant()
+    _, _, market = followed
+    key, reservations = api.keys[Role.OPERATOR], dict(market.report()["reservations"])
+    await waiting(api, speed="standard", minutes=2)
+    oldest = await waiting(api, speed="standard", minutes=5)
+    await waiting(api, speed="economy", minutes=30)
+    answer = (await api.get("/v1/networks/local/gas?blocks=1", key=key)).json()
+    economy, standard = answer["planned"]
+    assert (standard["asset"], standard["orders"]) == ("DUSD", 2)
+    assert datetime.fromisoformat(standard["until"]) == oldest + timedelta(minutes=10)
+    # Five minutes are 24 whole blocks, once asked; less two for inclusion, 22.
+    assert standard["below_wei"] == str(reservations[20])
+    assert economy["below_wei"] == str(reservations[100])  # 147 blocks left
+
+
+async def test_the_blocks_for_inclusion_and_an_escrows_end_shorten_what_is_shown(api, followed):
+    """As they do for the engine: what is due leaves at any fee."""
+    assert dict(followed[2].report()["reservations"])[2] is not None
+    for minutes, ends in ((9.5, None), (1, timedelta(seconds=30))):
+        own = await api.new_tenant()
+        key = own.keys[Role.OPERATOR]
+        settle_by = ends and own.clock.now() + ends
+        since = await waiting(own, speed="standard", minutes=minutes, settle_by=settle_by)
+        answer = (await own.get("/v1/networks/local/gas?blocks=1", key=key)).json()
+        [planned] = answer["planned"]
+        assert planned["below_wei"] is None
+        until = settle_by or since + timedelta(minutes=10)
+        assert datetime.fromisoformat(planned["until"]) == until
+
+
 async def test_operators_see_history_and_forecast_and_merchants_do_not(api, followed):
     """All amounts are strings; the monitor has coverage and drift."""
     _, blocks, market = followed

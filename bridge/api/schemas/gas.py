@@ -1,14 +1,12 @@
 """A network's fees over the wire. Amounts in wei are strings."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
 
 from bridge.storage.fees import FeeReport, Outlook, WaitingFor
-from settlement.quote import Speed
-from settlement.schedule import SETTLE_WITHIN_MS
 
 LEVELS = ("10", "25", "50", "75", "90")
 
@@ -53,7 +51,8 @@ class ForecastView(Struct, kw_only=True):
 
 class PlannedView(Struct, kw_only=True):
     """Paid orders that wait. They leave at or below ``below_wei`` (by the most urgent of them;
-    ``null``: at once), and by ``until`` at any fee within the cap."""
+    ``null``: at once). ``until`` is when the first must be in a block, its escrow's end counted in;
+    two blocks before that it leaves at any fee within the cap."""
 
     asset: str
     speed: str
@@ -120,19 +119,12 @@ def forecast_view(outlook: Outlook) -> ForecastView:
 def planned_view(
     waiting: WaitingFor, outlook: Outlook | None, block_ms: int, now: datetime
 ) -> PlannedView:
-    until = waiting.since + timedelta(milliseconds=SETTLE_WITHIN_MS[Speed(waiting.speed)])
-    left = max((until - now) // timedelta(milliseconds=block_ms), 0)
-    below = None
-    if outlook is not None and outlook.content["waits"] and left > 0:
-        # Among the horizons that were reported, the longest that still fits.
-        fits = [fee for blocks, fee in outlook.content["reservations"] if blocks <= left]
-        below = fits[-1] if fits else None
     return PlannedView(
         asset=waiting.asset,
         speed=waiting.speed,
         orders=waiting.orders,
-        until=until,
-        below_wei=_text(below),
+        until=waiting.until,
+        below_wei=_text(waiting.below_wei(outlook, block_ms, now)),
     )
 
 
