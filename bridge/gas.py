@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bridge import logging
 from bridge.serve.parent import end_with_parent
 from bridge.settings import Settings, SettingsError
+from bridge.storage.hindsight import HindsightStore
 from bridge.storage.store import PostgresStore
 from bridge.worker import Job
 from chain.evm.client import EvmChain
@@ -39,9 +40,8 @@ def gas_service(
     from chain.gas import artifact
     from chain.gas.history import History
     from chain.gas.service import GasService
-    from chain.gas.store import GasStore
 
-    store = GasStore(pool)
+    store = HindsightStore(pool)
     histories = {
         name: (networks[name], History(name, chain.fee_market, store))
         for name, chain in chains.items()

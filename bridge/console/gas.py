@@ -59,7 +59,7 @@ async def show(network: str, plot: Path | None) -> None:
         until = f"{one.until:%Y-%m-%d %H:%M:%S} UTC"
         click.echo(f"waiting: {one.orders} {one.asset} ({one.speed}), {when}, until {until}")
     if decisions:
-        heads = ("DECIDED", "ASSET", "WHY", "SENT", "FEE", "BELOW", "BEST")
+        heads = ("DECIDED", "ASSET", "WHY", "SENT", "FEE", "BELOW", "PAID", "BEST")
         click.echo(table([_decision(row) for row in decisions], heads))
     click.echo(_report(report, known.native.scale, known.native.code))
 
@@ -132,7 +132,7 @@ def _decision(row: Mapping[str, Any]) -> tuple[str, ...]:
         str(row["asset"]),
         str(row["reason"]),
         f"{row['sent']} of {row['orders']}",
-        *(_gwei(row[name]) for name in ("fee_wei", "below_wei", "best_wei")),
+        *(_gwei(row[name]) for name in ("fee_wei", "below_wei", "paid_wei", "best_wei")),
     )
 
 

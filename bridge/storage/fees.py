@@ -27,7 +27,7 @@ _DECISIONS = "SELECT * FROM gas_decisions WHERE network = $1 ORDER BY id DESC LI
 _HINDSIGHT = """
     SELECT coalesce(sum(sent), 0) AS orders,
            coalesce(sum(sent * at_once_wei::numeric), 0) AS at_once,
-           coalesce(sum(sent * fee_wei::numeric), 0) AS paid,
+           coalesce(sum(sent * coalesce(paid_wei, fee_wei)::numeric), 0) AS paid,
            coalesce(sum(sent * best_wei::numeric), 0) AS best
     FROM gas_decisions
     WHERE network = $1 AND decided_at > $2 AND best_wei IS NOT NULL
@@ -82,7 +82,7 @@ class Outlook:
 class FeeReport:
     """What was paid since some moment. ``quoted_wei`` and ``paid_wei`` are of whole batches: what
     customers were quoted for the network, and what the ledger booked. The others are sums over
-    orders per unit of gas: at once, as decided, and at the best block before the deadline."""
+    orders per unit of gas: at once, as paid, and at the best block before each one's deadline."""
 
     batches: int
     quoted_wei: int

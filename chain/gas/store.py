@@ -40,32 +40,8 @@ _SAVE_OUTLOOK = """
 _OUTLOOK = "SELECT seen_at, content FROM gas_outlooks WHERE network = $1"
 _NOTE = """
     INSERT INTO gas_decisions (network, asset, decided_at, reason, orders, sent, waiting_since,
-                               deadline, head_number, fee_wei, below_wei)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-"""
-# Blocks are few around a decision; their number narrows the search, their time decides.
-_SCORE = """
-    WITH due AS (
-        SELECT *, (extract(epoch FROM decided_at - waiting_since) * 1000 / $3)::bigint AS waited,
-               (extract(epoch FROM deadline - decided_at) * 1000 / $3)::bigint AS left
-        FROM gas_decisions
-        WHERE network = $1 AND scored_at IS NULL AND sent > 0 AND deadline < $2
-        ORDER BY deadline LIMIT 500
-    ), seen AS (
-        SELECT due.id, (array_agg(b.base_fee_wei ORDER BY b.number))[1] AS at_once,
-               min(b.base_fee_wei) AS best
-        FROM due JOIN gas_blocks b ON b.network = due.network
-            AND b.number BETWEEN due.head_number - 2 * due.waited - 10
-                             AND due.head_number + 2 * greatest(due.left, 0) + 10
-            AND to_timestamp(b.time_s) > due.waiting_since
-            AND to_timestamp(b.time_s) <= due.deadline
-        GROUP BY due.id
-    )
-    UPDATE gas_decisions d SET scored_at = $2, at_once_wei = coalesce(seen.at_once, d.fee_wei),
-                               best_wei = least(seen.best, d.fee_wei)
-    FROM due LEFT JOIN seen USING (id)
-    WHERE d.id = due.id
-    RETURNING d.id
+                               deadline, head_number, fee_wei, below_wei, order_ids)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 # The oldest come first, so that no table is read to find them.
 _FORGET_DECISIONS = """
@@ -138,13 +114,12 @@ class GasStore:
             *(decision.network, decision.asset, decision.decided_at, str(decision.reason)),
             *(decision.orders, decision.sent, decision.waiting_since, decision.deadline),
             *(decision.head_number, decision.fee_wei, decision.below_wei),
+            list(decision.order_ids),
         )
 
-    async def score(self, network: str, now: datetime, block_ms: int) -> int:
-        """Say of every decision whose deadline has passed what sending at once would have paid,
-        and what the best block until then; returns how many. What is a month old is forgotten."""
+    async def forget_decisions(self, network: str, now: datetime) -> None:
+        """Those that are a month old, some at a time."""
         await self._pool.execute(_FORGET_DECISIONS, network, now - _DECISIONS_KEPT)
-        return len(await self._pool.fetch(_SCORE, network, now, block_ms))
 
     @asynccontextmanager
     async def training(self) -> AsyncIterator[bool]:

@@ -62,7 +62,11 @@ class GasOutlook(SQLModel, table=True):
 
 
 class GasDecision(SQLModel, table=True):
-    """One look at what waits: how many left, why, and later what hindsight says of it."""
+    """One look at what waits: which left, why, and later what hindsight says of it.
+
+    ``fee_wei`` is what the next block asked for; ``at_once_wei``, ``paid_wei`` and ``best_wei`` are
+    means over the orders that left.
+    """
 
     __tablename__ = "gas_decisions"
     __table_args__ = (
@@ -90,6 +94,8 @@ class GasDecision(SQLModel, table=True):
     scored_at: datetime | None = _column(DateTime(timezone=True), null=True)
     at_once_wei: int | None = _column(BigInteger(), null=True)
     best_wei: int | None = _column(BigInteger(), null=True)
+    order_ids: list[str] | None = _column(ARRAY(Text()), null=True)
+    paid_wei: int | None = _column(BigInteger(), null=True)
 
 
 class GasModel(SQLModel, table=True):

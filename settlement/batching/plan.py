@@ -12,7 +12,7 @@ from settlement.batch import Batch, BatchKind, BatchStatus, Lane, RequestedCall,
 from settlement.batching.anchor import check_anchor
 from settlement.batching.bind import bind
 from settlement.batching.funds import affordable
-from settlement.batching.moment import choose
+from settlement.batching.moment import choose, with_sent
 from settlement.batching.nonces import reconcile
 from settlement.batching.singles import choose_singles
 from settlement.errors import (
@@ -256,7 +256,7 @@ async def _plan(
     if isinstance(verdict, Wait):
         await ports.store.apply_many([_hold(o, verdict.hold, verdict.until) for o in orders])
         return lane
-    await ports.gas.decided(replace(note, sent=len(orders)))
+    await ports.gas.decided(with_sent(note, orders, ports.policy))
     singles = await choose_singles(ports, chain, lane, orders) if asset == chain.native else []
     together = [order for order in orders if order not in singles]
     if together:

@@ -40,8 +40,9 @@ class Outlook:
 class Decision:
     """One look at what waits for a batch of one asset, and what came of it.
 
-    ``orders`` were looked at, ``sent`` of them left; ``waiting_since`` and ``deadline`` are the
-    earliest among those that left, or among all. ``below_wei``: what the others wait for.
+    ``orders`` were looked at; ``sent`` of them left, ``order_ids``. ``waiting_since`` is since when
+    the first of those that left waited, ``deadline`` the last of their deadlines (where none left:
+    both of all). ``below_wei``: what the others wait for.
     """
 
     network: str
@@ -55,6 +56,7 @@ class Decision:
     head_number: int | None = None
     fee_wei: int | None = None
     below_wei: int | None = None
+    order_ids: tuple[str, ...] = ()
 
 
 class GasPort(Protocol):
@@ -72,7 +74,7 @@ class GasPort(Protocol):
         ...
 
     async def decided(self, decision: Decision) -> None:
-        """Write down what was decided and why, to be scored when its deadline has passed.
+        """Write down what was decided and why, to be scored when the last deadline has passed.
 
         Never raises: a note that is lost holds up no payment.
         """

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge.metrics import Metrics
+from bridge.storage.hindsight import PATIENCE, HindsightStore
 from bridge.storage.records import Role
 from chain.gas import artifact
 from chain.gas.chart import draw
 from chain.gas.market import Market
 from chain.gas.reader import GasReader
-from chain.gas.store import GasStore
 from chain.networks.local import NETWORK
-from settlement.ids import TenantId
+from settlement.ids import TenantId, new_id
 from settlement.ledger import journal
 from settlement.ledger.accounts import PLATFORM
 from settlement.money import Asset, Money
@@ -34,7 +34,7 @@ def seconds(count):
 async def followed(api):
     """Sixty blocks, what a market makes of them, and two decisions: one sent, one waited."""
     await api.store.pool.execute("TRUNCATE gas_blocks, gas_outlooks, gas_decisions")
-    store, blocks = GasStore(api.store.pool), mined(60, time_s=START)
+    store, blocks = HindsightStore(api.store.pool), mined(60, time_s=START)
     market = Market(artifact.load(), NETWORK.block_ms)
     market.replay(blocks, None)
     await store.keep("local", blocks)
@@ -61,19 +61,66 @@ async def followed(api):
     return store, blocks, market
 
 
-async def test_hindsight_holds_a_decision_against_the_blocks_until_its_deadline(api, followed):
-    """What sending at once would have paid, and the best block; not before the deadline."""
+async def left(api, leaving, *, block=123):
+    """Orders of these speeds, waiting since then, and the decision by which they left together,
+    after block 119; their batch is final in ``block``, or open."""
+    scene = Scene(api.store)
+    orders = [await scene.captured() for _ in leaving]
+    lane = await scene.lane(address=new_id("0xleft"))
+    batch = await scene.batch(lane, orders, planned_at=seconds(228))
+    await api.store.plan(lane, batch, [submit(order) for order in orders])
+    for order, (speed, since) in zip(orders, leaving, strict=True):
+        await api.store.pool.execute(
+            "UPDATE orders SET speed = $2, authorized_at = $3, created_at = $3 WHERE id = $1",
+            *(order.id, speed, seconds(since)),
+        )
+    if block is not None:
+        await api.store.pool.execute(
+            "UPDATE batches SET status = 'final', block_number = $2 WHERE id = $1", batch.id, block
+        )
+    return Decision(
+        *("local", "DUSD", seconds(228), "fee_is_low", len(orders), len(orders)),
+        waiting_since=seconds(min(since for _, since in leaving)),
+        deadline=seconds(660),
+        head_number=119,
+        fee_wei=5,
+        order_ids=tuple(order.id for order in orders),
+    )
+
+
+async def test_hindsight_is_about_each_order_and_the_block_that_it_got_into(api, followed):
+    """An instant order has nothing to gain, and takes nothing from one beside it that had; what
+    was paid is the block's base fee, and not the one that was hoped for."""
     store, blocks, _ = followed
-    assert await store.score("local", seconds(300), 12_000) == 0
-    assert await store.score("local", seconds(400), 12_000) == 1
-    assert await store.score("local", seconds(400), 12_000) == 0
-    [sent, waited] = await api.services.queries.fee_decisions("local", 9)
-    assert sent["at_once_wei"] == blocks[6].base_fee_wei
-    assert sent["best_wei"] == min(row.base_fee_wei for row in blocks[6:31])
-    assert waited["scored_at"] is None
+    await api.store.pool.execute("TRUNCATE gas_decisions")
+    fees = [row.base_fee_wei for row in blocks]
+    note = await left(api, [("instant", 220), ("standard", 60)])
+    await store.note(note)
+    assert await store.score("local", seconds(650), 12_000) == 0
+    assert await store.score("local", seconds(661), 12_000) == 1
+    assert await store.score("local", seconds(661), 12_000) == 0
+    [scored] = await api.services.queries.fee_decisions("local", 9)
+    paid, best = fees[23], min(fees[6:56])
+    assert best < paid < fees[6]
+    assert scored["paid_wei"] == paid
+    assert scored["at_once_wei"] == pytest.approx((paid + fees[6]) / 2, abs=1)
+    assert scored["best_wei"] == pytest.approx((paid + best) / 2, abs=1)
     report = await api.services.queries.fee_report("local", seconds(0))
-    assert report.orders == 2
-    assert report.decided_wei == 2 * blocks[20].base_fee_wei
+    assert (report.orders, report.decided_wei) == (2, 2 * paid)
+    share = (fees[6] - paid) / (fees[6] - best)
+    assert report.captured_millionths / 10**6 == pytest.approx(share, abs=1e-5)
+
+
+async def test_hindsight_waits_for_an_open_batch_but_not_for_ever(api, followed):
+    """Then it counts what the next block asked for when it was decided."""
+    store, _, _ = followed
+    await api.store.pool.execute("TRUNCATE gas_decisions")
+    await store.note(await left(api, [("standard", 60)], block=None))
+    assert await store.score("local", seconds(661), 12_000) == 0
+    assert await store.score("local", seconds(660) + PATIENCE, 12_000) == 0
+    assert await store.score("local", seconds(661) + PATIENCE, 12_000) == 1
+    [scored] = await api.services.queries.fee_decisions("local", 9)
+    assert (scored["paid_wei"], scored["best_wei"]) == (5, 5)
 
 
 async def test_decisions_are_forgotten_after_a_month(api, followed):
