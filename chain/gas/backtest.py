@@ -110,7 +110,9 @@ def run(window: BlockWindow, deadline_blocks: int, model: artifact.Model) -> dic
         "deadline_blocks": deadline_blocks,
         "arrivals": len(arrived),
         **ours,
-        "captured_interval_95": scores.captured_interval(window, arrived, decided, best),
+        "captured_interval_95": scores.captured_interval(
+            window, arrived, decided, best, deadline_blocks
+        ),
         "policies": {
             name: scores.outcome(window, arrived, rows, best, deadline_blocks)
             for name, rows in outcomes.items()

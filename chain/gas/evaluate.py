@@ -32,7 +32,7 @@ def lines(window: BlockWindow, model: artifact.Model) -> list[str]:
         decided = walk(window, deadline, reservation_rule(margins), stops=True)
         best = foresight(window, deadline)
         score = scores.outcome(window, arrived, decided, best, deadline)
-        low, high = scores.captured_interval(window, arrived, decided, best)
+        low, high = scores.captured_interval(window, arrived, decided, best, deadline)
         told.append(
             f"{window.name}\tdeadline {deadline}\tcaptured {score['captured']:.3f}"
             f" ({low:.3f} to {high:.3f})\tmean {score['mean_vs_at_once']:.4f}"

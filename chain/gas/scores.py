@@ -52,14 +52,15 @@ def captured_interval(
     arrived: NDArray[np.int64],
     decided: NDArray[np.int64],
     best: NDArray[np.int64],
+    deadline_blocks: int,
 ) -> tuple[float, float]:
     """95% interval of the share captured, by a circular block bootstrap.
 
-    Neighbouring arrivals share their blocks, so runs of them are drawn: a twentieth of the file
-    long, at most 300.
+    Runs of neighbouring arrivals are drawn, a twentieth of them long, and as long as the
+    blocks that one arrival may look at where that is more: those share what they pay.
     """
     count = len(arrived)
-    length = max(min(300, count // 20), 1)
+    length = run_length(count, deadline_blocks)
     sums = []
     for rows in (arrived, decided, best):
         fees = window.fees[rows + 1]
@@ -71,6 +72,11 @@ def captured_interval(
     shares = np.where(saving > 0, (at_once - paid) / np.where(saving > 0, saving, 1), 0.0)
     low, high = np.quantile(shares, [0.025, 0.975])
     return round(float(low), 4), round(float(high), 4)
+
+
+def run_length(count: int, deadline_blocks: int) -> int:
+    """How many neighbouring arrivals the bootstrap draws together."""
+    return min(max(deadline_blocks + 1, count // 20), count)
 
 
 def pinball(window: BlockWindow, quantiles: Array, first: int) -> dict[str, Any]:

@@ -147,3 +147,22 @@ def test_captured_is_zero_where_there_was_nothing_to_save():
     """A flat market has no foresight to divide by."""
     flat = np.full(10, 5.0)
     assert scores.captured(flat, flat, flat) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "deadline", "length"),
+    [(9_300, 300, 465), (1_275, 300, 301), (257, 5, 12), (40, 50, 40)],
+)
+def test_the_bootstrap_draws_runs_that_no_order_shares_with_the_next(count, deadline, length):
+    """As long as the blocks that one order may look at, or a twentieth; never longer than all."""
+    assert scores.run_length(count, deadline) == length
+
+
+def test_orders_that_share_their_blocks_do_not_make_the_interval_narrow(window: BlockWindow):
+    """What one saves the next saves, too, so runs that are too short claim too much."""
+    arrived = backtest.arrivals(window, 50)
+    best = backtest.foresight(window, 50)
+    decided = np.where(arrived // 150 % 2 == 0, best, arrived)
+    low, high = scores.captured_interval(window, arrived, decided, best, 50)
+    narrow_low, narrow_high = scores.captured_interval(window, arrived, decided, best, 1)
+    assert high - low > narrow_high - narrow_low
