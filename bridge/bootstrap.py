@@ -131,6 +131,9 @@ async def open_prices(settings: Settings, clock: Clock, stack: AsyncExitStack) -
                 "if TIDEGATE_PRICES is what you want to sell at"
             )
         return static
+    if len(names) == 1:
+        # Nobody is there to disagree with it: a wrong ticker would be sold at.
+        logging.get("prices").warning("prices_from_one_exchange", exchange=names[0])
     http = await stack.enter_async_context(httpx.AsyncClient())
     rules = Rules(
         timedelta(seconds=settings.price_age_s), settings.price_apart_bps, min(2, len(names))

@@ -161,9 +161,7 @@ class Settings:
         "choice",
     )
     gas_retrain_h: int = _var(
-        "TIDEGATE_GAS_RETRAIN_H",
-        parse_integer(0, 8_760),
-        "168",
+        *("TIDEGATE_GAS_RETRAIN_H", parse_integer(0, 8_760), "168"),
         "Hours after which workers train the gas policy anew; 0 or no LightGBM: never.",
         "integer",
     )
@@ -284,7 +282,8 @@ class Settings:
         parse_sources,
         "static",
         "Where prices come from, comma-separated: `kraken` and `coinbase` are asked for their "
-        "public tickers and must agree; `static` (`TIDEGATE_PRICES`) answers for what none lists.",
+        "public tickers and must agree (with one alone nothing notices that it is wrong); `static` "
+        "(`TIDEGATE_PRICES`) answers for what none lists.",
         "list",
     )
     static_prices_are_meant: bool = _var(
@@ -294,7 +293,8 @@ class Settings:
         "flag",
     )
     price_age_s: int = _var(
-        "TIDEGATE_PRICE_AGE_S", parse_integer(5, 3_600), "60", "Oldest price, seconds.", "integer"
+        *("TIDEGATE_PRICE_AGE_S", parse_integer(5, 3_600), "60"),
+        *("Oldest price, seconds. Coinbase's is as old as the pair's last trade.", "integer"),
     )
     price_apart_bps: int = _var(
         *("TIDEGATE_PRICE_APART_BPS", parse_integer(1, 5_000), "100"),

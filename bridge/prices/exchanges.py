@@ -5,6 +5,8 @@ https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products/get-p
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -20,17 +22,25 @@ class NotListed(PriceUnavailable):
     """The exchange says that it has no such pair; no trouble of the line."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """``price``: whole fiat units per whole coin. ``at``: the market's own time; ``None`` where the
+    exchange does not say."""
+
+    price: Fraction
+    at: datetime | None = None
+
+
 class Exchange(Protocol):
     name: str
 
-    async def ticker(self, code: str, fiat: str) -> Fraction:
-        """Whole fiat units per whole coin. Raises :class:`NotListed` or
-        :class:`~settlement.errors.PriceUnavailable`."""
+    async def ticker(self, code: str, fiat: str) -> Ticker:
+        """Raises :class:`NotListed` or :class:`~settlement.errors.PriceUnavailable`."""
         ...
 
 
 class Kraken:
-    """``GET /0/public/Ticker?pair=ETHUSD``: errors come with status 200, in a list."""
+    """``GET /0/public/Ticker?pair=ETHUSD``: errors come with status 200, in a list. No time."""
 
     name = "kraken"
 
@@ -38,13 +48,14 @@ class Kraken:
         self._http = http
         self._url = f"{base}/0/public/Ticker"
 
-    async def ticker(self, code: str, fiat: str) -> Fraction:
+    async def ticker(self, code: str, fiat: str) -> Ticker:
         answer = await _get(self._http, self.name, self._url, {"pair": f"{code}{fiat}"})
         return _parsed(self.name, lambda: _kraken(answer.json(), f"{code}-{fiat}"))
 
 
 class Coinbase:
-    """``GET /products/ETH-USD/ticker``: an unknown product is a 404."""
+    """``GET /products/ETH-USD/ticker``: an unknown product is a 404. ``time`` is that of the last
+    trade, so a market that stands still grows old."""
 
     name = "coinbase"
 
@@ -54,15 +65,15 @@ class Coinbase:
         self._http = http
         self._base = base
 
-    async def ticker(self, code: str, fiat: str) -> Fraction:
+    async def ticker(self, code: str, fiat: str) -> Ticker:
         url = f"{self._base}/products/{code}-{fiat}/ticker"
         answer = await _get(self._http, self.name, url, {})
         if answer.status_code == 404:
             raise NotListed(f"coinbase does not list {code}-{fiat}")
-        return _parsed(self.name, lambda: _middle(answer.json()["bid"], answer.json()["ask"]))
+        return _parsed(self.name, lambda: _coinbase(answer.json()))
 
 
-def _kraken(content: Any, pair: str) -> Fraction:
+def _kraken(content: Any, pair: str) -> Ticker:
     errors = content["error"]
     if any("Unknown asset pair" in error for error in errors):
         raise NotListed(f"kraken does not list {pair}")
@@ -70,7 +81,16 @@ def _kraken(content: Any, pair: str) -> Fraction:
         raise PriceUnavailable(f"kraken: {errors[0]}")
     # It answers under its own name of the pair (XETHZUSD), and we asked for one.
     [row] = content["result"].values()
-    return _middle(row["b"][0], row["a"][0])
+    return Ticker(_middle(row["b"][0], row["a"][0]))
+
+
+def _coinbase(content: Any) -> Ticker:
+    """Raises ``ValueError`` for a time that is of no zone: nobody could say how old it is."""
+    said = content.get("time")
+    at = None if said is None else datetime.fromisoformat(said)
+    if at is not None and at.tzinfo is None:
+        raise ValueError(f"time {said} has no zone")
+    return Ticker(_middle(content["bid"], content["ask"]), at)
 
 
 async def _get(
@@ -85,7 +105,7 @@ async def _get(
     return answer
 
 
-def _parsed(name: str, read: Callable[[], Fraction]) -> Fraction:
+def _parsed(name: str, read: Callable[[], Ticker]) -> Ticker:
     try:
         return read()
     except _MALFORMED as problem:

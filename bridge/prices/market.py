@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from statistics import median
 
-from bridge.prices.exchanges import Exchange, NotListed
+from bridge.prices.exchanges import Exchange, NotListed, Ticker
 from settlement.errors import PriceUnavailable
 from settlement.money import Asset
 from settlement.ports.clock import Clock
@@ -22,8 +22,9 @@ _ASK_EVERY = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``age_max``: older words do not count. ``apart_bps_max``: how far the highest may be above
-    the lowest. ``sources_min``: fewer words are no price."""
+    """``age_max``: older words do not count, by the exchange's own time where it says one.
+    ``apart_bps_max``: how far the highest may be above the lowest. ``sources_min``: fewer words are
+    no price."""
 
     age_max: timedelta = timedelta(seconds=60)
     apart_bps_max: int = 100
@@ -78,9 +79,10 @@ class MarketPrices:
             if isinstance(answer, NotListed):
                 pair.unlisted.add(one.name)
                 pair.words.pop(one.name, None)
-            elif isinstance(answer, Fraction):
+            elif isinstance(answer, Ticker):
                 pair.unlisted.discard(one.name)
-                pair.words[one.name] = (now, answer)
+                # Its own time: a market that stands still is answered at once, and says nothing.
+                pair.words[one.name] = (min(answer.at or now, now), answer.price)
             elif not isinstance(answer, PriceUnavailable):
                 raise answer
         pair.asked_at = now

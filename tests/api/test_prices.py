@@ -17,6 +17,8 @@ from settlement.errors import PriceUnavailable
 from settlement.money import Asset
 
 ETH, DUSD, USD = Asset("ETH", 18, "base"), Asset("DUSD", 6, "base"), Asset("USD", 2)
+# Shape: the 200 answer on https://docs.kraken.com/api/docs/rest-api/get-ticker-information, read on
+# 2026-11-23 (a, b: price, whole lot volume, lot volume; no time). Figures are ours.
 KRAKEN = {
     "error": [],
     "result": {
@@ -34,6 +36,8 @@ KRAKEN = {
     },
 }
 KRAKEN_UNKNOWN = {"error": ["EQuery:Unknown asset pair"]}
+# Shape: https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products/get-product-ticker,
+# read on 2026-11-23 (last trade, best bid and ask, 24 h volume). Figures are ours.
 COINBASE = {
     "trade_id": 86326522,
     "price": "3003.97",
@@ -110,6 +114,8 @@ async def market(served):
         ("/products", (200, COINBASE | {"bid": "3012.00"})),
         ("/products", (200, COINBASE | {"bid": "0"})),
         ("/products", (200, COINBASE | {"bid": "3040.00", "ask": "3041.00"})),
+        ("/products", (200, COINBASE | {"time": "2026-03-01T12:00:00"})),
+        ("/products", (200, COINBASE | {"time": "yesterday"})),
         ("/products", (404, COINBASE_UNKNOWN)),
     ],
 )
@@ -140,6 +146,28 @@ async def test_an_exchange_that_falls_silent_counts_until_its_word_is_too_old(se
     clock.moment += timedelta(seconds=60)
     assert (await prices.price(ETH, USD)).as_of == first
     clock.moment += timedelta(seconds=5)
+    with pytest.raises(PriceUnavailable, match="1 of 2"):
+        await prices.price(ETH, USD)
+
+
+async def test_a_market_that_stands_still_grows_old_however_promptly_it_is_answered(served, market):
+    """Coinbase's ticker says when the last trade was; Kraken's says no time and counts as new."""
+    prices, clock = market
+    frozen = datetime(2026, 3, 1, 11, 59, 30, tzinfo=UTC)
+    served.answers["/products"] = (200, COINBASE | {"time": "2026-03-01T11:59:30Z"})
+    assert (await prices.price(ETH, USD)).as_of == frozen
+    clock.moment += timedelta(seconds=31)
+    with pytest.raises(PriceUnavailable, match="1 of 2"):
+        await prices.price(ETH, USD)
+
+
+async def test_a_clock_that_is_ahead_of_ours_makes_no_price_newer_than_now(served, market):
+    """Else it would live longer than it may."""
+    prices, clock = market
+    served.answers["/products"] = (200, COINBASE | {"time": "2026-03-01T13:00:00Z"})
+    assert (await prices.price(ETH, USD)).as_of == clock.moment
+    served.answers["/products"] = (500, {})
+    clock.moment += timedelta(seconds=61)
     with pytest.raises(PriceUnavailable, match="1 of 2"):
         await prices.price(ETH, USD)
 

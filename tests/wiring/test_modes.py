@@ -1,5 +1,6 @@
 """Test and live never meet: keys, chains and lists of the wrong kind stop the start."""
 
+import io
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from bridge.bootstrap import (
     open_prices,
     open_services,
 )
+from bridge.logging import configure
 from bridge.prices.market import MarketPrices
 from bridge.prices.static import StaticPrices
 from bridge.processes import run_worker
@@ -109,6 +111,19 @@ async def test_live_mode_refuses_a_table_as_its_only_prices():
             assert isinstance(prices, StaticPrices)
         exchanges = live | {"TIDEGATE_PRICE_SOURCES": "kraken,static"}
         assert isinstance(await open_prices(load(exchanges), SystemClock(), stack), MarketPrices)
+
+
+@pytest.mark.parametrize(
+    ("sources", "warns"), [("kraken,static", True), ("kraken,coinbase", False)]
+)
+async def test_one_exchange_alone_is_warned_of_at_the_start(sources, warns):
+    """Nothing would notice that it is wrong."""
+    said = io.StringIO()
+    configure(stream=said)
+    async with AsyncExitStack() as stack:
+        await open_prices(load({"TIDEGATE_PRICE_SOURCES": sources}), SystemClock(), stack)
+    configure()
+    assert ("prices_from_one_exchange" in said.getvalue()) is warns
 
 
 @pytest.mark.parametrize("opener", [open_ports, open_services])
