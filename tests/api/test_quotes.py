@@ -4,7 +4,7 @@ import pytest
 
 from settlement.ids import new_id
 from settlement.limits import Limits
-from tests.api.world import Api, is_problem, quote_body
+from tests.api.world import Api, is_problem, order_body, quote_body
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,27 @@ async def test_an_amount_or_asset_that_we_do_not_serve_is_refused(
     """Each mistake names its parameter; below and above the limits are refused alike."""
     answer = await api.post("/v1/quotes", quote_body(**change))
     assert is_problem(answer, 400, code)["param"] == param
+
+
+@pytest.mark.parametrize("speed", ["fast", "INSTANT", "", None, 1])
+async def test_a_speed_that_does_not_exist_is_refused(api: Api, speed: object) -> None:
+    """Never quietly the default: it would be a promise that nobody gave."""
+    answer = await api.post("/v1/quotes", quote_body(speed=speed))
+    assert is_problem(answer, 400, "invalid_parameter")["param"] == "speed"
+
+
+@pytest.mark.parametrize(
+    ("speed", "cents"), [("instant", "0.54"), ("standard", "0.36"), ("economy", "0.18")]
+)
+async def test_the_network_fee_is_that_of_the_chosen_speed(
+    api: Api, speed: str, cents: str
+) -> None:
+    """The quote says which, and the order keeps it."""
+    quote = await api.quote(speed=speed)
+    lines = {line["kind"]: line["amount"] for line in quote["lines"]}
+    assert (quote["speed"], lines["network"]) == (speed, cents)
+    order = (await api.post("/v1/orders", order_body(quote["id"]))).json()
+    assert order["speed"] == speed
 
 
 async def test_a_pair_without_a_price_is_refused_as_temporary(api: Api) -> None:

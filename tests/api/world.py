@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import uvicorn
@@ -66,10 +66,12 @@ class MovableClock:
 
 
 class FixedGas:
-    """One payout costs 60,000 gas at 2 gwei: 36 cents at 3,000 USD."""
+    """One payout costs 60,000 gas, at 2 gwei 36 cents at 3,000 USD; who waits longer pays less."""
 
-    async def quote_fee_wei(self, network: str, speed: Speed) -> int:  # noqa: ARG002
-        return 60_000 * 2 * 10**9 if network else 0
+    GWEI: ClassVar[Mapping[Speed, int]] = {Speed.INSTANT: 3, Speed.STANDARD: 2, Speed.ECONOMY: 1}
+
+    async def quote_fee_wei(self, network: str, speed: Speed) -> int:
+        return 60_000 * self.GWEI[speed] * 10**9 if network else 0
 
     async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:  # noqa: ARG002
         return None
