@@ -18,6 +18,8 @@ Array: TypeAlias = NDArray[np.float64]
 WINDOW = 301
 """Fees that a row reads: 300 changes and their starting point."""
 
+STILL_BLOCKS = 20
+STILL_BLOCKS_MIN = 8
 _CHUNK = 1024
 _CALM = 1e-3
 _LAGS = 6
@@ -66,6 +68,19 @@ def matrix(fees: Array, times: Array | None = None, last: int | None = None) -> 
         for at in range(0, rows, _CHUNK)
     ]
     return np.concatenate(parts)
+
+
+def is_still(logs: Array) -> bool:
+    """Whether the newest of the trailing fees is the lowest and has stood for
+    :data:`STILL_BLOCKS` (or for all that is known, if not less than a few).
+
+    The recurrence moves the fee at every block unless a floor holds it or the network has none.
+    """
+    recent = logs[-(WINDOW - 1) :]
+    newest = recent[-STILL_BLOCKS:]
+    if len(newest) < STILL_BLOCKS_MIN:
+        return False
+    return bool(np.all(newest == recent[-1]) and recent[-1] <= np.min(recent))
 
 
 def _windows(values: Array, rows: int, span: int) -> Array:

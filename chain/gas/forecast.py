@@ -6,7 +6,7 @@ teach) plus the volatility at hand times a quantile of the standardised errors o
 recent forecasts. That starts from those of the training files, leaves them as errors come in, and
 widens with every miss of the 80% band (adaptive conformal inference; Gibbs and Candès, 2021).
 No quantile leaves what the recurrence allows; with little history its bounds are all that is
-claimed.
+claimed. After a whole window of one fee that fee is the forecast.
 """
 
 from dataclasses import dataclass
@@ -80,6 +80,9 @@ class Forecaster:
         quantiles = location[:, None] + scale[:, None] * spread
         low, high = recurrence.step_bounds()
         self._seen += 1
+        known = self._logs[: self._seen]
+        if len(known) >= features.STILL_BLOCKS_MIN and np.all(known == log_fee):
+            return np.zeros_like(quantiles)
         bounded: Array = np.clip(quantiles, (low * _H)[:, None], (high * _H)[:, None])
         return bounded
 
@@ -159,10 +162,13 @@ def band(
     next_fee_wei: int,
     blocks: int,
     changes: Array | None,
-    parameters: recurrence.Parameters = recurrence.ETHEREUM,
+    reach: recurrence.Reach | None = None,
 ) -> Band:
-    """Quantiles in wei ``blocks`` after the next block; without ``changes``, the bounds alone."""
-    low, high = recurrence.bounds_wei(next_fee_wei, blocks, parameters)
+    """Quantiles in wei ``blocks`` after the next block; without ``changes``, the bounds alone.
+
+    ``reach``: from ``next_fee_wei``, by the network's own parameters; ``None``: by Ethereum's.
+    """
+    low, high = (reach or recurrence.Reach(next_fee_wei)).bounds_wei(blocks)
     if changes is None:
         middle = min(max(next_fee_wei, low), high)
         return Band(blocks, (low, low, middle, high, high))

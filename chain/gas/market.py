@@ -47,6 +47,7 @@ class Market:
         self.watch = Watch()
         self.parameters = recurrence.ETHEREUM
         self.next_fee_wei = 0
+        self._reach = recurrence.Reach(0)
 
     @property
     def head(self) -> GasHeader | None:
@@ -69,12 +70,14 @@ class Market:
                 self._infer()
             next_fee_wei = recurrence.next_base_fee_wei(header.block, self.parameters)
         self.next_fee_wei = max(next_fee_wei, 1)
+        self._reach = recurrence.Reach(self.next_fee_wei, self.parameters)
         self._policy.observe(self.next_fee_wei, float(header.time_s))
         self._forecast(float(header.time_s))
 
     def _infer(self) -> None:
         recent = self._headers[-_INFERRED_FROM:]
         self.parameters = recurrence.infer([row.block for row in recent])
+        self._reach = recurrence.Reach(self.next_fee_wei, self.parameters)
 
     def _forecast(self, head_time_s: float) -> None:
         self._fees.append(float(self.next_fee_wei))
@@ -95,10 +98,16 @@ class Market:
         return [self.band(blocks) for blocks in (*SHOWN_BLOCKS, *hours) if blocks > 0]
 
     def band(self, blocks: int) -> Band:
-        return band(self.next_fee_wei, blocks, self._changes, self.parameters)
+        return band(self.next_fee_wei, blocks, self._changes, self._reach)
 
     def reservation_fees_wei(self, remaining: Sequence[int]) -> list[int | None]:
-        return self._policy.reservation_fees_wei(remaining)
+        """The policy's, and nothing below what so many empty blocks can lead to: at a floor the
+        fee at hand is as low as any, and whoever waited for less would wait for nothing."""
+        answers = self._policy.reservation_fees_wei(remaining)
+        return [
+            None if fee is None else max(fee, self._reach.bounds_wei(blocks)[0])
+            for blocks, fee in zip(remaining, answers, strict=True)
+        ]
 
     def bounds(self, since_s: float, blocks_left: int) -> Bounds:
         """For an order that waits since then. Past its time there is nothing to bound."""
@@ -121,6 +130,7 @@ class Market:
 
         The upper quartile of the fee until then, times what waiting up to the deadline saves: the
         value of the policy's own stopping problem, since the reservation fee is what waiting costs.
+        Never below what the fee can fall to until then.
         """
         level = self.band(max(ahead_blocks, 1)).quantiles_wei[_UPPER]
         if self._changes is None:  # the recurrence's bound means little so far ahead
@@ -128,7 +138,8 @@ class Market:
         [below] = self.reservation_fees_wei([deadline_blocks]) if deadline_blocks else [None]
         if below is None:
             return level
-        return -(-level * min(below, self.next_fee_wei) // self.next_fee_wei)
+        expected = -(-level * min(below, self.next_fee_wei) // self.next_fee_wei)
+        return max(expected, self._reach.bounds_wei(ahead_blocks + deadline_blocks)[0])
 
     def speed_fees_wei(self) -> dict[Speed, int]:
         """Per unit of gas and speed, what a quote made now should reckon with, its tip included."""

@@ -8,7 +8,8 @@ Three opinions about one question, each as the log of (reservation fee / fee at 
   block tells what the answer one block earlier should have been);
 - a *threshold*, a low percentile of the trailing fees that rises towards the deadline.
 
-Short deadlines follow the first two, long ones the third. More time never raises the answer.
+Short deadlines follow the first two, long ones the third. More time never raises the answer. Where
+the fee stands still at its lowest, none of them is asked: there is nothing to wait for.
 """
 
 from collections.abc import Sequence
@@ -104,6 +105,16 @@ def _log(relative: Array) -> Array:
     return np.concatenate([near, relative[_NEAR_BLOCKS:]])
 
 
+def margins(model: Model, corrected: Array, logs: Array) -> Array:
+    """Log of (reservation fee / newest fee), per number of remaining blocks: shape ``(horizon,)``.
+
+    ``logs``: the trailing log fees; ``corrected``: what the first two opinions say together.
+    """
+    if features.is_still(logs):
+        return np.zeros(model.horizon)
+    return blend(model, corrected, thresholds(logs, model))
+
+
 def blend(model: Model, corrected: Array, threshold: Array) -> Array:
     """Mix by remaining blocks, then forbid that more time accepts a higher fee."""
     mixed = model.learned_share * corrected + (1 - model.learned_share) * threshold
@@ -135,7 +146,7 @@ def walk_margins(fees: Array, times: Array | None, model: Model) -> Array:
     for at in range(len(fees)):
         corrected = correction.answer(rows[at], priors[at], logs[at])
         recent = logs[max(at - features.WINDOW + 2, 0) : at + 1]
-        answers[at] = blend(model, corrected, thresholds(recent, model))
+        answers[at] = margins(model, corrected, recent)
     return answers
 
 
@@ -164,7 +175,7 @@ class Policy:
         row = features.matrix(fees, times, last=1)
         logs = np.log(fees)
         corrected = self._correction.answer(row[0], self.model.prior(row)[0], float(logs[-1]))
-        self._margins = blend(self.model, corrected, thresholds(logs, self.model))
+        self._margins = margins(self.model, corrected, logs)
 
     def reservation_fees_wei(self, remaining: Sequence[int]) -> list[int | None]:
         """Send at or below this; ``None``: no opinion. Never rises with more remaining blocks.

@@ -31,6 +31,8 @@ class Block:
 
 
 ETHEREUM = Parameters()
+FEE_WEI_MAX = 1 << 63
+"""Nine coins per unit of gas, which is nobody's fee."""
 
 _ELASTICITIES = (2, 6, 10, 3, 4, 5, 8, 12, 16, 20)
 _EXACT_SHARE_MIN = 0.9
@@ -62,25 +64,47 @@ def step_bounds(parameters: Parameters = ETHEREUM) -> tuple[float, float]:
     )
 
 
+class Reach:
+    """How far the base fee can get from here, block by block; each block is worked out once.
+
+    So many empty or full blocks: all that is certain without any history. Exact integers, so
+    floors accumulate as on chain. The highest is capped where it stops meaning anything
+    (:data:`FEE_WEI_MAX`).
+    """
+
+    def __init__(self, base_fee_wei: int, parameters: Parameters = ETHEREUM) -> None:
+        if base_fee_wei < 0:
+            raise ValueError("a base fee is not negative")
+        self._parameters = parameters
+        self._most = max(FEE_WEI_MAX, base_fee_wei)
+        self._path = [(base_fee_wei, base_fee_wei)]
+        self._rests = False
+
+    @property
+    def steps(self) -> int:
+        """How many blocks were worked out so far."""
+        return len(self._path) - 1
+
+    def bounds_wei(self, blocks: int) -> tuple[int, int]:
+        """The lowest and highest base fee that ``blocks`` blocks can lead to."""
+        if blocks < 0:
+            raise ValueError("a horizon is not negative")
+        denominator, rise = self._parameters.denominator, self._parameters.elasticity - 1
+        while len(self._path) <= blocks and not self._rests:
+            low, high = self._path[-1]
+            low = max(low - low // denominator, self._parameters.minimum_wei)
+            high = min(high + max(high * rise // denominator, 1), self._most)
+            # Hours are many blocks, and most of them change nothing more.
+            self._rests = (low, high) == self._path[-1]
+            self._path.append((low, high))
+        return self._path[min(blocks, len(self._path) - 1)]
+
+
 def bounds_wei(
     base_fee_wei: int, blocks: int, parameters: Parameters = ETHEREUM
 ) -> tuple[int, int]:
-    """The lowest and highest base fee that ``blocks`` empty or full blocks can lead to.
-
-    All that is certain without any history. Exact integers, so floors accumulate as on chain;
-    the highest is capped where it stops meaning anything (2**256).
-    """
-    if blocks < 0 or base_fee_wei < 0:
-        raise ValueError("a base fee and a horizon are not negative")
-    low = high = base_fee_wei
-    rise = parameters.elasticity - 1
-    for _ in range(blocks):
-        before = low, high
-        low = max(low - low // parameters.denominator, parameters.minimum_wei)
-        high = min(high + max(high * rise // parameters.denominator, 1), 1 << 256)
-        if (low, high) == before:  # hours are many blocks, and most of them change nothing more
-            break
-    return low, high
+    """One horizon of :class:`Reach`."""
+    return Reach(base_fee_wei, parameters).bounds_wei(blocks)
 
 
 def infer(blocks: Sequence[Block], fallback: Parameters = ETHEREUM) -> Parameters:

@@ -5,12 +5,22 @@ from dataclasses import dataclass, field, replace
 
 from chain.errors import EndpointDown
 from chain.gas.history import GasHeader, Newest
-from chain.gas.recurrence import next_base_fee_wei
+from chain.gas.recurrence import ETHEREUM, next_base_fee_wei
 
 LIMIT = 30_000_000
 
 
-def mined(count, *, fee=10**9, first=100, tag="a", parent=b"", used=None, time_s=1_000):
+def mined(
+    count,
+    *,
+    fee=10**9,
+    first=100,
+    tag="a",
+    parent=b"",
+    used=None,
+    time_s=1_000,
+    parameters=ETHEREUM,
+):
     """Connected headers that follow the recurrence; ``used``: gas by place, a wave by default."""
     rows = []
     for at in range(count):
@@ -22,7 +32,7 @@ def mined(count, *, fee=10**9, first=100, tag="a", parent=b"", used=None, time_s
                 tips_wei=(1, 2, 3, 4, 5),
             )
         )
-        parent, fee = hash_, next_base_fee_wei(rows[-1].block)
+        parent, fee = hash_, next_base_fee_wei(rows[-1].block, parameters)
     return rows
 
 
