@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from compliance_graph.addressbook import AddressBook
 from compliance_graph.assessment import (
     INCOMPLETE,
     INDEXER,
@@ -34,6 +33,7 @@ from compliance_graph.lists.addresses import normal_form
 from compliance_graph.live import Held, LiveGraph, coverage_json
 from compliance_graph.policy import Policy
 from compliance_graph.rules import View, evaluate
+from compliance_graph.rules.relief import reliefs
 from compliance_graph.screener import ListScreener
 from compliance_graph.warm import warm_rules
 from settlement.errors import ScreeningUnavailable
@@ -119,8 +119,7 @@ class Judged:
     verdict: Verdict
     facts: Facts
     node: int | None = None
-    judge: Judge | None = None
-    book: AddressBook | None = None
+    picture: Picture | None = None
 
 
 class GraphScreener:
@@ -174,7 +173,7 @@ class GraphScreener:
             return Judged(replace(listed, versions=versions, coverage=facts.coverage), facts)
         facts, node, picture = await self._looked_at(subject, facts)
         facts = await self._with_unscored(subject, facts)
-        return Judged(assess(facts, self._policy), facts, node, picture.judge, picture.held.book)
+        return Judged(assess(facts, self._policy), facts, node, picture)
 
     def _stated(self, facts: Facts, picture: Picture | None) -> Facts:
         """The facts with what stood ready to judge by, whether or not it is asked."""
@@ -197,13 +196,20 @@ class GraphScreener:
 
     def explained(self, judged: Judged) -> Verdict:
         """The same verdict; for an officer, who has more time than a customer, with the reasons of
-        the model as evidence."""
-        node, judge, book = judged.node, judged.judge, judged.book
-        asked = judged.verdict.outcome is Outcome.REVIEW
-        if not asked or node is None or judge is None or book is None:
+        the model as evidence, and what would change what the rules found."""
+        node, picture = judged.node, judged.picture
+        if judged.verdict.outcome is not Outcome.REVIEW or node is None or picture is None:
             return judged.verdict
-        why = judge.explained(node, book.name)
+        why: Mapping[str, Any] | None = None
+        if picture.judge is not None:
+            why = picture.judge.explained(node, picture.held.book.name)
+        rules = reliefs(self._view(picture), node, judged.facts.findings)
+        if rules:
+            why = {**(why or {}), "rules": rules}
         return assess(replace(judged.facts, explanation=why), self._policy)
+
+    def _view(self, picture: Picture) -> View:
+        return View(picture.held.graph, picture.exposures, picture.held.book, self._policy)
 
     async def vetoed(
         self, network: str, wallets: Sequence[str], tenant_id: TenantId
@@ -295,8 +301,7 @@ class GraphScreener:
         abstained = self._gap(subject.network) or abstained
         known: dict[str, Any] = {}
         if node is not None:
-            view = View(picture.held.graph, picture.exposures, picture.held.book, self._policy)
-            known["findings"] = evaluate(view, node)
+            known["findings"] = evaluate(self._view(picture), node)
             if picture.judge is not None:
                 known["answer"] = picture.judge.answer(node)
         full = replace(self._stated(facts, picture), abstained=abstained, **known)

@@ -305,16 +305,6 @@ class GraphStore:
         )
         return "" if key is None else key.hex()
 
-    async def transactions(self, src: str, dst: str, limit: int = 20) -> list[str]:
-        """The newest transactions in which ``src`` paid ``dst``: what an officer looks up."""
-        rows = await self._pool.fetch(
-            "SELECT t.tx FROM graph_transfers t "
-            "JOIN graph_nodes s ON s.id = t.src JOIN graph_nodes d ON d.id = t.dst "
-            "WHERE s.address = $1 AND d.address = $2 ORDER BY t.time_s DESC LIMIT $3",
-            *(src, dst, limit),
-        )
-        return [row["tx"] for row in rows]
-
 
 async def _keep(connection: Any, source_id: int, arrivals: Sequence[Arrival]) -> int:
     """How many were new."""

@@ -184,7 +184,8 @@ async def _whole(services: Services, queries: Queries, caller: Caller, case_id: 
     view.screening = None
     if case.screening_id is not None:
         found = await queries.screening(caller.tenant_id, case.screening_id)
-        view.screening = None if found is None else screening_view(found, officer=True)
+        if found is not None:
+            view.screening = screening_view(found, await queries.payments_behind(found))
     view.evidence = await queries.case_evidence(case.id)
     view.notes = [note_view(note) for note in await queries.case_notes(case.id)]
     page = Page(_HISTORY_MAX)

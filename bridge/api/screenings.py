@@ -91,7 +91,8 @@ async def _view(queries: Queries, caller: Caller, screening_id: str) -> Screenin
     record = await queries.screening(caller.tenant_id, screening_id)
     if record is None:
         raise NotFound("no such screening")
-    return screening_view(record, officer=caller.role in PERMISSIONS["cases.read"])
+    officer = caller.role in PERMISSIONS["cases.read"]
+    return screening_view(record, await queries.payments_behind(record) if officer else None)
 
 
 HANDLERS = (create_screening, get_screening)

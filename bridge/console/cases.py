@@ -5,6 +5,7 @@ from collections.abc import Callable
 import click
 
 from bridge.console.context import ACTOR, act, open_desk, runs, table
+from bridge.console.evidence import evidence_lines
 from bridge.operating import Actor, Doing
 from bridge.reviewing import Policy, approve_case, reject_case
 from bridge.storage.pages import Page
@@ -48,9 +49,11 @@ async def show(case_id: str) -> None:
         case = await desk.queries.case(None, case_id)
         if case is None:
             raise NotFound(f"there is no case {case_id}; see `tidegate cases list --all`")
-        screening = None
+        screening, behind = None, []
         if case.screening_id is not None:
             screening = await desk.queries.screening(None, case.screening_id)
+        if screening is not None:
+            behind = await desk.queries.payments_behind(screening)
         notes = await desk.queries.case_notes(case_id)
         history = await desk.queries.audit_log(None, Page(100), object_id=case_id)
     facts = (
@@ -67,6 +70,8 @@ async def show(case_id: str) -> None:
     click.echo(table(list(facts[1:]), facts[0]))
     for reason in () if screening is None else screening.verdict.reasons:
         click.echo(f"why   {reason.code}: {reason.detail}")
+    for word, line in () if screening is None else evidence_lines(screening, behind):
+        click.echo(f"{word:<5} {line}")
     for note in notes:
         click.echo(f"note  {note.at:%Y-%m-%d %H:%M} {note.author}: {note.text}")
     for row in reversed(history.rows):

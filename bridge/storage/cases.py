@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bridge.storage.behind import payments_behind
 from bridge.storage.codec import asset_from_id, order_from
 from bridge.storage.orders import apply_on
 from bridge.storage.pages import Listing, Page
@@ -170,6 +171,10 @@ async def _evidence(connection: Any, opened: OpenCase) -> str:
     listed = await connection.fetch(_LISTED, addresses, order.tenant_id)
     versions = await connection.fetch(_VERSIONS, order.tenant_id)
     found = None if row is None else screening_from(row)
+    behind = []
+    if found is not None:
+        evidence = found.verdict.evidence
+        behind = await payments_behind(connection, found.subject.wallet, evidence)
     facts = {
         "order": {
             "id": order.id,
@@ -193,6 +198,7 @@ async def _evidence(connection: Any, opened: OpenCase) -> str:
             "versions": dict(found.verdict.versions),
             "coverage": found.verdict.coverage,
             "evidence": found.verdict.evidence,
+            "payments": behind,
         },
         "listed_now": [{name: _plain(value) for name, value in row.items()} for row in listed],
         "list_versions_now": {r["name"]: f"{r['version']}:{r['digest'][:16]}" for r in versions},

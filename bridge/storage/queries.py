@@ -11,7 +11,7 @@ from bridge.storage.operations import OperationQueries
 from bridge.storage.operators import OperatorQueries
 from bridge.storage.reads import ReadQueries
 from bridge.storage.receipts import ReceiptQueries
-from bridge.storage.screenings import PolicyQueries, UnscoredQueries
+from bridge.storage.screenings import BehindQueries, PolicyQueries, UnscoredQueries
 from bridge.storage.tenants import TenantQueries
 
 
@@ -27,6 +27,7 @@ class Queries(
     AuditQueries,
     PolicyQueries,
     UnscoredQueries,
+    BehindQueries,
 ):
     """Takes the pool of a :class:`~bridge.storage.store.PostgresStore` (``store.pool``)."""
 

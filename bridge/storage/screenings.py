@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 
+from bridge.storage.behind import payments_behind
 from bridge.storage.codec import asset_from_id
 from bridge.storage.conditions import NOT_FINAL, UNSCORED
 from bridge.storage.records import ScreeningRecord
@@ -88,6 +89,17 @@ _UNSCORED = f"""
                 WHERE order_id <> coalesce($6, '') GROUP BY order_id
             ) AS each_once) AS wallet
 """
+
+
+class BehindQueries:
+    """What lies behind a verdict."""
+
+    pool: Any
+
+    async def payments_behind(self, record: ScreeningRecord) -> list[dict[str, Any]]:
+        """See :func:`bridge.storage.behind.payments_behind`."""
+        wallet, evidence = record.subject.wallet, record.verdict.evidence
+        return await payments_behind(self.pool, wallet, evidence)
 
 
 class UnscoredQueries:

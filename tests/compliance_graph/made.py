@@ -1,5 +1,6 @@
 """Small made graphs: honest shops, swindlers, and the shapes with which a graph can be attacked."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +63,16 @@ def thief_graph() -> TransferGraph:
     return TransferGraph.build(Transfers.join([Transfers.of(rows), moved]), 450)
 
 
-async def read_in(store: GraphStore, graph: TransferGraph) -> None:
-    """Bring a graph into the store, node n as ``0x…n``, as if a file had told it in ether."""
+async def read_in(
+    store: GraphStore, graph: TransferGraph, known: Mapping[int, str] | None = None
+) -> None:
+    """Bring a graph into the store, as if a file had told it in ether: node n as ``0x…n``, or as
+    the address that it is known by."""
+    names = {node: f"0x{node:040x}" for node in range(graph.n_nodes)} | dict(known or {})
     rows = [getattr(graph.rows, name).tolist() for name in ("src", "dst", "amount", "time_s")]
     found = []
     for at, (src, dst, amount, time_s) in enumerate(zip(*rows, strict=True)):
-        ends, tx = (f"0x{src:040x}", f"0x{dst:040x}"), f"0x{at:064x}"
+        ends, tx = (names[src], names[dst]), f"0x{at:064x}"
         key = transfer_key("local", tx, "ETH", *ends, amount, 0)
         found.append(Arrival(key, at, tx, "ETH", *ends, amount, 1, time_s))
     source = await store.source("file:made", "file", "local")

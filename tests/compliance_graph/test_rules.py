@@ -3,10 +3,17 @@
 import pytest
 
 from compliance_graph.policy import PolicyError, load_policy, parse_policy
+from compliance_graph.rules import evaluate
 from compliance_graph.rules.findings import Finding
+from compliance_graph.rules.relief import PEERS_MAX, reliefs
 from tests.compliance_graph.town import DAY_S, POLICY, drawn, findings, town
 
 DAY = DAY_S / 3600
+
+
+def relief(view, name):
+    node = view.book.number(name)
+    return reliefs(view, node, evaluate(view, node))
 
 
 def codes(view, name):
@@ -49,6 +56,26 @@ def test_exposure_through_hops_is_diluted_and_shows_the_path():
     found = findings(town(rows, {"M": "mixer"}), "w")["exposure.mixer.in"]
     assert (found.share_ppm, drawn(found)) == (500_000, ["M>a", "a>b", "b>w"])
     assert "3 hops" in found.detail
+
+
+def test_what_would_change_an_exposure_is_the_fewest_payments():
+    """
+    MIXER ──600──► a ──600──► wallet ◄──300── MIXER      without a 75%, without both nothing
+                              shop ──100──┘
+    """
+    rows = [("M", "a", 600, 1), ("a", "w", 600, 2), ("M", "w", 300, 3), ("shop", "w", 100, 4)]
+    many = [(f"M{i}", "v", 100, i) for i in range(9)]
+    for late in ([], [("late", "shop", 1, 9)]):
+        view = town([*rows, *many], {"M": "mixer", **{f"M{i}": "mixer" for i in range(9)}}, late)
+        [found] = relief(view, "w")
+        assert (found["without"], found["share_ppm"]) == (["a", "M"], 0)
+        assert (found["least_ppm"], found["is_enough"]) == (100_000, True)
+        [found] = relief(view, "v")  # more than are shown
+        assert (len(found["without"]), found["is_enough"]) == (PEERS_MAX, False)
+        assert relief(view, "shop") == []
+    sent = town([("w", "a", 800, 1), ("a", "D", 800, 2), ("w", "b", 200, 3)], {"D": "darknet"})
+    [found] = relief(sent, "w")
+    assert (found["code"], found["without"]) == ("exposure.darknet.out", ["a"])
 
 
 def test_exposure_of_what_was_sent_is_told_apart():

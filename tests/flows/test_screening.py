@@ -16,8 +16,12 @@ from bridge.storage.records import KeyKind, Role
 from chain.local.local_chain import LocalChain
 from chain.simulated_transfers import SimulatedTransfers
 from compliance_graph.follow import follow
+from compliance_graph.judge import ShippedModel
 from compliance_graph.live import LiveGraph
 from compliance_graph.policy import load_policy
+from compliance_graph.replay import replayed
+from compliance_graph.rescoring import Rescorer
+from compliance_graph.scoring import Scorer
 from compliance_graph.screener import ListScreener
 from compliance_graph.screening import GraphScreener
 from compliance_graph.store import GraphStore
@@ -26,6 +30,7 @@ from settlement.ports.lists import Action, Entry, Listing, Publication
 from settlement.ports.notification import NullLog
 from settlement.stages import capture, charge, release, screen
 from tests.chain.world import World, fresh_address
+from tests.compliance_graph.made import read_in, thief_graph
 from tests.flows.bridge import DOUBTFUL, SANCTIONED, Bridge, open_bridge
 from tests.flows.conftest import needs_anvil, undone
 from tests.flows.test_refusals import nothing_happened
@@ -288,6 +293,48 @@ async def test_while_screening_is_down_orders_wait_and_none_is_lost(
     await bridge.check_books()
 
 
+async def test_a_wallet_that_behaves_like_a_thief_waits_for_an_officer_who_sees_why(
+    bridge: Bridge, officer: Officer, tmp_path: Path
+) -> None:
+    """The shipped model asks, nothing else; its reasons and the transactions behind them are in the
+    case, stay in it when it is decided, and the verdict is made again, score and all."""
+    wallet, store = fresh_address(), GraphStore(bridge.store.pool)
+    await read_in(store, thief_graph(), {0: wallet.lower()})
+    policy = load_policy()
+    graph = GraphScreener(
+        ListScreener([bridge.lists]),
+        LiveGraph(store, policy.worth, tmp_path / "graph"),
+        policy,
+        model=ShippedModel(),
+        keeper=bridge.queries,
+        clock=bridge.clock,
+        log=NullLog(),
+    )
+    await graph.refresh()
+    bridge.ports = replace(bridge.ports, screening=graph)
+    order_id = await in_review(bridge, wallet=wallet)
+    case = await officer.case_of(order_id)
+    shown = case["screening"]
+    assert [reason["code"] for reason in shown["reasons"]] == ["model.score"]
+    assert case["risk_ppm"] == case["score_ppm"] == shown["score_ppm"]
+    peers = [part["account"] for part in shown["evidence"]["explanation"]["counterparties"]]
+    behind = {address for one in shown["payments"] for address in (one["src"], one["dst"])}
+    assert peers
+    assert {*peers, wallet.lower()} <= behind
+    assert all(0 < len(one["transactions"]) <= 5 for one in shown["payments"])
+    assert (await officer.decide(order_id, "approve")).status_code == 200
+    kept = (await officer.case_of(order_id))["evidence"]["screening"]
+    assert kept["evidence"]["explanation"] == shown["evidence"]["explanation"]
+    assert kept["payments"] == shown["payments"]
+    record = await bridge.queries.screening(None, shown["id"])
+    assert record is not None
+    asking = Rescorer(Scorer.load(), {})
+    again = replayed(record.verdict, wallet, lambda _: policy, asking)
+    assert again.digest == record.digest
+    assert f"says {shown['score_ppm']} ppm" in asking.said[0]
+    await bridge.reach(order_id, Status.COMPLETED)
+
+
 async def test_two_hops_from_a_mixer_the_officer_sees_the_path(
     bridge: Bridge, officer: Officer, tmp_path: Path
 ) -> None:
@@ -311,6 +358,11 @@ async def test_two_hops_from_a_mixer_the_officer_sees_the_path(
     bridge.ports = replace(bridge.ports, screening=graph)
     order_id = await in_review(bridge, wallet=wallet)
     shown = (await officer.case_of(order_id))["screening"]
+    behind = {(one["src"], one["dst"]): one["transactions"] for one in shown["payments"]}
+    assert behind.keys() == {(MIXER, MIDDLE), (MIDDLE, wallet.lower())}
+    assert all(len(hashes) == 1 for hashes in behind.values())
+    [relief] = shown["evidence"]["explanation"]["rules"]
+    assert (relief["without"], relief["share_ppm"], relief["is_enough"]) == ([MIDDLE], 0, True)
     assert any("mixer" in reason["code"] for reason in shown["reasons"]), shown["reasons"]
     text = str(shown["evidence"]["findings"])
     assert all(address in text for address in (MIXER, MIDDLE, wallet.lower()))

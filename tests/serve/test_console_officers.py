@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,10 +14,18 @@ import pytest
 from bridge.list_refresh import Refreshing, list_jobs, without_query
 from bridge.settings import load
 from bridge.storage.store import PostgresStore
+from compliance_graph.judge import ShippedModel
+from compliance_graph.live import LiveGraph
+from compliance_graph.policy import load_policy
 from compliance_graph.screener import ListScreener
+from compliance_graph.screening import GraphScreener
+from compliance_graph.store import GraphStore
 from settlement.order import HoldReason, Order, Status
-from settlement.ports.screening import Subject
+from settlement.ports.clock import SystemClock
+from settlement.ports.notification import NullLog
+from settlement.ports.screening import Subject, Verdict
 from settlement.transitions import move
+from tests.compliance_graph.made import read_in, thief_graph
 from tests.serve.test_console import Say, say
 from tests.support.builders import NOW, Scene
 
@@ -31,15 +39,50 @@ def write(file: Path, text: str) -> None:
     file.write_text(text)
 
 
-async def in_review(dsn: str, lists: Path, gross_minor: int) -> Order:
-    """An order that a list sent to review, as a worker stores it."""
+Screening = Callable[[PostgresStore, Order], Awaitable[Verdict]]
+
+
+def listed(lists: Path) -> Screening:
+    """A list asks for a review."""
+
+    async def screen(_store: PostgresStore, order: Order) -> Verdict:
+        vetoed = f"ETH,0x{'dead' * 10},block\n"
+        write(lists, f"asset,address,action\nETH,{order.wallet},review\n{vetoed}")
+        return await ListScreener([lists]).screen(Subject.of(order))
+
+    return screen
+
+
+def scored(folder: Path) -> Screening:
+    """The shipped model asks for a review of a wallet that behaves like a thief, and a rule of one
+    that a mixer paid."""
+
+    async def screen(store: PostgresStore, order: Order) -> Verdict:
+        graph, (lists, labels) = GraphStore(store.pool), (folder / "o.csv", folder / "names.csv")
+        write(lists, f"{HEAD}ETH,0x{'dead' * 10}\n")
+        write(labels, f"address,labels\n0x{1:040x},tornado-cash\n")
+        await read_in(graph, thief_graph(), {0: order.wallet.lower()})
+        policy = load_policy()
+        screener = GraphScreener(
+            *(ListScreener([lists]), LiveGraph(graph, policy.worth, None), policy),
+            labels=[labels],
+            model=ShippedModel(),
+            clock=SystemClock(),
+            log=NullLog(),
+        )
+        await screener.refresh()
+        return await screener.screen(Subject.of(order))
+
+    return screen
+
+
+async def in_review(dsn: str, gross_minor: int, screen: Screening) -> Order:
+    """An order that is in review, as a worker stores it."""
     store = await PostgresStore.connect(dsn, 1, 2)
     scene = Scene(store)
     order = await scene.order(gross_minor=gross_minor)
     await scene.apply(move(order, Status.AUTHORIZED, NOW, under_lease=False))
-    vetoed = f"ETH,0x{'dead' * 10},block\n"
-    write(lists, f"asset,address,action\nETH,{order.wallet},review\n{vetoed}")
-    verdict = await ListScreener([lists]).screen(Subject.of(order))
+    verdict = await screen(store, order)
     screening_id = await store.save_screening(Subject.of(order), verdict, NOW)
     authorized = await store.get(order.id)
     assert authorized is not None
@@ -66,7 +109,7 @@ def publisher(tmp_path: Path) -> Iterator[str]:
 
 def test_officers_decide_and_the_record_holds(say: Say, database_dsn: str, tmp_path: Path) -> None:
     """Two names above the limit; afterwards verdict and trail are checked from what is stored."""
-    order = asyncio.run(in_review(database_dsn, tmp_path / "own.csv", 150_000))
+    order = asyncio.run(in_review(database_dsn, 150_000, listed(tmp_path / "own.csv")))
     case_id = order.id.replace("ord_", "case_")
     assert say("cases", "approve", "case_x", "--officer", "anna", *WHY) == (1, "no such case")
     assert say("cases", "approve", case_id, "--officer", "anna")[0] == 2
@@ -84,6 +127,21 @@ def test_officers_decide_and_the_record_holds(say: Say, database_dsn: str, tmp_p
     status, said = say("audit", "verify")
     assert (status, f"{order.tenant_id}: 3 rows" in said) == (0, True), said
     assert say("audit", "verify", "--tenant", order.tenant_id, "--noted", "0" * 64)[0] == 1
+
+
+def test_an_officer_sees_payments_reasons_and_what_would_change_them(
+    say: Say, database_dsn: str, tmp_path: Path
+) -> None:
+    """With transactions to look up; replay asks the model again."""
+    order = asyncio.run(in_review(database_dsn, 10_000, scored(tmp_path)))
+    shown = say("cases", "show", order.id.replace("ord_", "case_"))[1]
+    assert "why   model.score" in shown
+    assert "why   exposure.mixer.out" in shown
+    assert f"path  {order.wallet.lower()} -> 0x{1:040x}, worth 12000 in 1\n        0x" in shown
+    assert "who   0x" in shown
+    assert f"if    without the payments of 0x{1:040x} exposure.mixer.out is 0.0%" in shown
+    status, said = say("screenings", "replay", str(order.screening_id))
+    assert (status, "review again" in said, " ppm" in said) == (0, True, True), said
 
 
 def test_a_list_is_refreshed_from_its_publisher_or_left_as_it_is(

@@ -52,12 +52,21 @@ class ReasonView(Struct, kw_only=True):
     detail: str
 
 
+class PaymentView(Struct, kw_only=True):
+    """Who paid whom, and the hashes of the newest transactions in which they did, five at most."""
+
+    src: str
+    dst: str
+    transactions: list[str]
+
+
 class ScreeningView(Struct, kw_only=True):
     """A verdict as recorded; ``versions`` names everything that decided.
 
     ``score_ppm`` is the model's probability in parts per million, ``null`` where it abstained.
     ``coverage`` says how much of the chain was known. ``digest`` seals the verdict: a replay that
-    ends in the same one is the same verdict. ``evidence`` is shown to officers alone.
+    ends in the same one is the same verdict. Shown to officers alone: ``evidence``, and the newest
+    transactions behind each step and counterparty in it (``payments``).
     """
 
     id: str
@@ -71,6 +80,7 @@ class ScreeningView(Struct, kw_only=True):
     versions: dict[str, str]
     coverage: dict[str, Any]
     evidence: dict[str, Any] | UnsetType = UNSET
+    payments: list[PaymentView] | UnsetType = UNSET
     digest: str | None
     created_at: datetime
 
@@ -214,7 +224,10 @@ class VerificationView(Struct, kw_only=True):
     knows_head: bool | None
 
 
-def screening_view(record: ScreeningRecord, *, officer: bool) -> ScreeningView:
+def screening_view(
+    record: ScreeningRecord, payments: Sequence[Mapping[str, Any]] | None
+) -> ScreeningView:
+    """``payments``: what lies behind it, for an officer; ``None`` for anybody else."""
     verdict, subject = record.verdict, record.subject
     return ScreeningView(
         id=record.id,
@@ -226,7 +239,8 @@ def screening_view(record: ScreeningRecord, *, officer: bool) -> ScreeningView:
         reasons=[ReasonView(code=r.code, detail=r.detail) for r in verdict.reasons],
         versions=dict(verdict.versions),
         coverage=dict(verdict.coverage),
-        evidence=dict(verdict.evidence) if officer else UNSET,
+        evidence=UNSET if payments is None else dict(verdict.evidence),
+        payments=UNSET if payments is None else [PaymentView(**one) for one in payments],
         digest=record.digest,
         created_at=record.created_at,
     )
