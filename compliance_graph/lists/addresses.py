@@ -20,6 +20,7 @@ _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _RIPPLE = "rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz"
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_END, _BECH32M_END = 1, 0x2BC830A3
+_CASH = "bitcoincash:"
 _CASH_TERMS = (0x98F2BC8E61, 0x79B76D99E2, 0xF33E5FB3C4, 0xAE2EABE2A8, 0x1E4F43E470)
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{40}")
 _BARE = re.compile(r"[0-9a-fA-F]{40}")
@@ -44,15 +45,19 @@ _VERSIONS: Mapping[str, frozenset[bytes]] = {
 
 
 def normal_form(text: str) -> str:
-    """The spelling under which an address is looked up: hex and bech32 without case, others
-    exactly, since base58 means something by its case."""
-    address = text.strip().removeprefix("bitcoincash:")
+    """The spelling under which an address is looked up: hex, bech32 and cashaddr without case (the
+    last without its prefix, too), others exactly, since base58 means something by its case."""
+    address = text.strip()
+    if address[: len(_CASH)].lower() == _CASH:
+        address = address[len(_CASH) :]
     if _BARE.fullmatch(address):
         return f"0x{address.lower()}"  # as some tools copy it; bare, nobody would find it
     if _HEX.fullmatch(address):
         return address.lower()
     head = address.lower().partition("1")[0]
     if head in _HRP.values() and address in (address.lower(), address.upper()):
+        return address.lower()
+    if address.isupper() and _is_cashaddr(address.lower()):
         return address.lower()
     return address
 
@@ -139,18 +144,26 @@ def _bech32(hrp: str, text: str) -> str:
 def _cashaddr(text: str) -> str:
     """https://github.com/bitcoincashorg/bitcoincash.org/blob/master/spec/cashaddr.md, with or
     without its ``bitcoincash:``."""
-    letters = text.lower().removeprefix("bitcoincash:")
+    letters = text.lower().removeprefix(_CASH)
     if text not in (text.lower(), text.upper()) or any(c not in _BECH32 for c in letters):
         raise InvalidAddress("not an address of BCH: wrong letters")
+    if not _is_cashaddr(letters):
+        raise InvalidAddress("the address fails its checksum (cashaddr)")
+    return letters
+
+
+def _is_cashaddr(letters: str) -> bool:
+    """Whether these lower-case letters after ``bitcoincash:`` pass its checksum of 40 bits."""
+    if any(letter not in _BECH32 for letter in letters):
+        return False
     check = 1
-    for value in [ord(c) & 31 for c in "bitcoincash"] + [0] + [_BECH32.index(c) for c in letters]:
+    values = [ord(c) & 31 for c in _CASH[:-1]] + [0] + [_BECH32.index(c) for c in letters]
+    for value in values:
         top = check >> 35
         check = (check & 0x07FFFFFFFF) << 5 ^ value
         for place, term in enumerate(_CASH_TERMS):
             check ^= term if top >> place & 1 else 0
-    if check != 1:
-        raise InvalidAddress("the address fails its checksum (cashaddr)")
-    return letters
+    return check == 1
 
 
 def _polymod(values: list[int]) -> int:

@@ -104,11 +104,21 @@ def test_an_address_with_a_wrong_letter_or_of_another_chain_is_refused(
         ("XBT", TAPROOT, TAPROOT),
         ("XBT", SEGWIT, SEGWIT.lower()),
         ("BCH", CASH, CASH.removeprefix("bitcoincash:")),
+        ("BCH", CASH.removeprefix("bitcoincash:"), CASH.removeprefix("bitcoincash:")),
+        ("BCH", CASH.upper(), CASH.removeprefix("bitcoincash:")),
+        ("BCH", CASH.upper().removeprefix("BITCOINCASH:"), CASH.removeprefix("bitcoincash:")),
     ],
 )
 def test_an_address_has_one_spelling(asset: str, address: str, normal: str) -> None:
     """Which is also the one under which it is looked up."""
     assert checked_form(asset, address) == normal == normal_form(address)
+
+
+def test_letters_that_only_look_like_another_spelling_stay_as_they_are() -> None:
+    """Of capitals without a prefix the checksum of 40 bits says that they are a cashaddr."""
+    letters = CASH.upper().removeprefix("BITCOINCASH:")
+    assert normal_form(letters[:-1] + "Q") == letters[:-1] + "Q"
+    assert normal_form(f"bitcoincash:{BITCOIN}") == BITCOIN
 
 
 @pytest.mark.parametrize(
