@@ -19,6 +19,8 @@ from settlement.money import Asset, Money
 
 Severity = Literal["note", "review"]
 SANCTIONED = "sanctioned"
+_BEFORE: Mapping[str, Mapping[str, Any]] = {"pass_through": {"payment_ppm": 500_000}}
+"""Thresholds that a policy kept for replay may lack, and what its verdicts were judged by."""
 
 
 class PolicyError(InvalidInput):
@@ -99,7 +101,7 @@ def load_policy(path: Path | None = None) -> Policy:
 def complete_policy(content: bytes) -> Policy:
     """A policy to judge by from now on. Raises :class:`PolicyError`, also for what only policies
     that are kept for replay may lack."""
-    policy = parse_policy(content)
+    policy = _read(content, {})
     if policy.clear_in_window is None:
         raise PolicyError("the policy lacks the entry 'abstention.clear_in_window'")
     if policy.window_days < 1:
@@ -117,25 +119,36 @@ def read_policy(path: Path | None = None) -> bytes:
 
 
 def parse_policy(content: bytes) -> Policy:
-    """Raises :class:`PolicyError` naming what is missing or of the wrong kind."""
+    """A policy to make verdicts again by. Raises :class:`PolicyError` naming what is missing or of
+    the wrong kind."""
+    return _read(content, _BEFORE)
+
+
+def _read(content: bytes, before: Mapping[str, Mapping[str, Any]]) -> Policy:
     try:
         entries = tomllib.loads(content.decode())
-        return _parsed(entries, hashlib.sha256(content).hexdigest()[:16])
+        return _parsed(entries, hashlib.sha256(content).hexdigest()[:16], before)
     except KeyError as error:
         raise PolicyError(f"the policy lacks the entry {error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise PolicyError(f"the policy cannot be read: {error}") from error
 
 
-def _parsed(entries: Mapping[str, Any], version: str) -> Policy:
+def _parsed(
+    entries: Mapping[str, Any], version: str, before: Mapping[str, Mapping[str, Any]]
+) -> Policy:
     general, exposure = entries["general"], entries["exposure"]
     abstention = entries["abstention"]
     complete = tomllib.loads((resources.files("compliance_graph") / "policy.toml").read_text())
     rules = {}
     for name, known in complete["rule"].items():
-        thresholds = entries["rule"][name]
+        thresholds = {**before.get(name, {}), **entries["rule"][name]}
         if missing := known.keys() - thresholds.keys():
-            raise KeyError(f"rule.{name}.{min(missing)}")
+            lacks = min(missing)
+            raise PolicyError(
+                f"the policy lacks the entry 'rule.{name}.{lacks}'; "
+                f"the packaged policy has {lacks} = {known[lacks]!r}"
+            )
         rules[name] = Rule(name, _severity(thresholds["severity"]), thresholds)
     return Policy(
         version=version,

@@ -28,7 +28,7 @@ def find(account: Account) -> tuple[Finding, ...]:
     # What left in the window, but no more than came, payment by payment and in all.
     passed = float(np.minimum(received.worth, left).sum())
     share_ppm = round(PPM * min(passed, reach, total) / total)
-    quick = np.flatnonzero(left >= 0.5 * received.worth)
+    quick = np.flatnonzero(left >= rule.at("payment_ppm") / PPM * received.worth)
     if share_ppm < rule.at("least_ppm") or len(quick) < rule.at("least_payments"):
         return ()
     came = [(int(received.peers[i]), account.node) for i in quick[-2:]]

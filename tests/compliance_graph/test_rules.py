@@ -1,8 +1,16 @@
 """Each rule with a drawn example that it finds, and beside it the ordinary life that it leaves."""
 
+import re
+
 import pytest
 
-from compliance_graph.policy import PolicyError, load_policy, parse_policy
+from compliance_graph.policy import (
+    PolicyError,
+    complete_policy,
+    load_policy,
+    parse_policy,
+    read_policy,
+)
 from compliance_graph.rules import evaluate
 from compliance_graph.rules.findings import Finding
 from compliance_graph.rules.relief import PEERS_MAX, reliefs
@@ -33,6 +41,14 @@ def test_refuses_a_policy_with_a_hole(tmp_path):
     path = tmp_path / "policy.toml"
     path.write_text(text + "\n# ours\n")
     assert load_policy(path).version != POLICY.version
+
+
+def test_a_policy_from_before_a_threshold_replays_but_judges_nobody():
+    """Who upgrades is told what to add; verdicts that were made by the old file stay replayable."""
+    older = re.sub(rb"payment_ppm = .*\n", b"", read_policy())
+    with pytest.raises(PolicyError, match=r"rule\.pass_through\.payment_ppm.* = 500000"):
+        complete_policy(older)
+    assert parse_policy(older).rules["pass_through"].at("payment_ppm") == 500_000
 
 
 def test_direct_exposure_shows_the_payment():
@@ -152,6 +168,27 @@ def test_structuring_just_below_a_limit():
     assert "pattern.structuring.in" not in codes(view, "w")
 
 
+def test_structuring_of_what_is_sent_is_told_apart():
+    """
+              ┌─► 2,990
+    wallet ───┼─► 2,950          all within a tenth below 3,000, in one week
+              ├─► 2,800
+              └─► 2,999
+    """
+    sums = (2990, 2950, 2800, 2999)
+    rows = [("shop", "w", 12_000, 0), *[("w", f"z{i}", s, i * DAY) for i, s in enumerate(sums, 1)]]
+    view = town(rows)
+    found = findings(view, "w")["pattern.structuring.out"]
+    assert (found.severity, found.share_ppm) == ("note", 1_000_000)
+    assert "4 payments out within 7 days" in found.detail
+    assert drawn(found) == [f"w>z{i}" for i in range(1, 5)]
+    assert "pattern.structuring.in" not in codes(view, "w")
+    rent = town(
+        [("shop", "w", 12_000, 0), *[("w", "z", s, i * 9 * DAY) for i, s in enumerate(sums)]]
+    )
+    assert "pattern.structuring.out" not in codes(rent, "w")
+
+
 def test_a_peel_chain_is_followed_both_ways():
     """
     src ─10000─► a ─9000─► b ─8000─► wallet ─7000─► d
@@ -194,6 +231,19 @@ def test_rapid_pass_through():
     assert "pattern.pass_through" not in codes(deposit, "w")
     keeps = town([(s, d, w, h + (48 if s == "w" else 0)) for s, d, w, h in rows])
     assert "pattern.pass_through" not in codes(keeps, "w")
+
+
+def test_when_a_payment_counts_as_gone_is_the_policys():
+    """
+    a ──4000──► wallet ──4000──► x
+    b ──4000──► wallet ──4000──► y
+    c ──1000──► wallet ───400──► z        gone, or kept: only with it there are three
+    """
+    rows = [("a", "w", 4000, 0), ("w", "x", 4000, 0.2), ("b", "w", 4000, DAY)]
+    rows += [("w", "y", 4000, DAY + 0.2), ("c", "w", 1000, 2 * DAY), ("w", "z", 400, 2 * DAY + 0.2)]
+    assert "pattern.pass_through" not in codes(town(rows), "w")
+    text = read_policy().replace(b"payment_ppm = 500000", b"payment_ppm = 400000")
+    assert "pattern.pass_through" in codes(town(rows, policy=complete_policy(text)), "w")
 
 
 def test_dormancy_then_burst():
