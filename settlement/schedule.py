@@ -27,14 +27,14 @@ class Policy:
     renews. ``lane_depth`` is how many open batches a lane may have: pools keep only so many of an
     account. ``sign_patience_ms`` is how long a planned batch that the chain refuses may hold up
     its lane before it is cancelled. ``gather_ms`` is how long an order may wait for company,
-    ``settle_within_ms`` how long for a better fee, by speed: ``inclusion_blocks`` before that it
-    leaves at any fee within the cap. ``batch_gas`` is what a batch costs before its first row,
-    ``payout_gas`` what a row adds. ``fee_caps_wei`` is the most that is bid per unit of gas, by
-    network; one that is not named has no cap. ``review_margin_ms`` is how long before the card's
-    own ``capture_before`` a review ends. ``liquidity_patience_ms`` is how long after the quote's
-    expiry an authorised order may wait for tokens. ``price_tolerance_bps`` is how far the price may
-    have moved, either way, when money is captured after the quote's expiry. ``escrow_poll_ms`` is
-    how often the chain is asked what others did to an escrow.
+    ``settle_within_ms`` how long for a better fee, by speed: ``inclusion_blocks`` before that, and
+    ``inclusion_ms`` at least, it leaves at any fee within the cap. ``batch_gas`` is what a batch
+    costs before its first row, ``payout_gas`` what a row adds. ``fee_caps_wei`` is the most that is
+    bid per unit of gas, by network; one that is not named has no cap. ``review_margin_ms`` is how
+    long before the card's own ``capture_before`` a review ends. ``liquidity_patience_ms`` is how
+    long after the quote's expiry an authorised order may wait for tokens. ``price_tolerance_bps``
+    is how far the price may have moved, either way, when money is captured after the quote's
+    expiry. ``escrow_poll_ms`` is how often the chain is asked what others did to an escrow.
     """
 
     claim_limit: int = 200
@@ -52,6 +52,7 @@ class Policy:
     gather_ms: int = 0
     settle_within_ms: Mapping[Speed, int] = field(default_factory=lambda: SETTLE_WITHIN_MS)
     inclusion_blocks: int = 2
+    inclusion_ms: int = 10_000
     batch_gas: int = 60_000
     payout_gas: int = 27_000
     rebroadcast_ms: int = 5_000
@@ -153,7 +154,13 @@ def is_over(order: Order, now: datetime) -> bool:
 def blocks_left(order: Timed, now: datetime, *, block_ms: int, policy: Policy) -> int:
     """Blocks it may let pass before it leaves; 0: it has to leave now."""
     left_ms = (deadline(order, policy) - now) // timedelta(milliseconds=1)
-    return max(0, left_ms // block_ms - policy.inclusion_blocks)
+    return max(0, left_ms // block_ms - blocks_to_include(block_ms, policy))
+
+
+def blocks_to_include(block_ms: int, policy: Policy) -> int:
+    """Kept free at the end: blocks for the network to take it in, and time for us to plan, sign
+    and send, which on a fast chain is many blocks."""
+    return max(policy.inclusion_blocks, -(-policy.inclusion_ms // block_ms))
 
 
 def decide(

@@ -273,7 +273,16 @@ class Reads:
             block_hash=receipt["blockHash"],
             succeeded=result.paid,
             skipped=result.skipped,
-            fee_paid_wei=int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16),
+            fee_paid_wei=_fee_paid_wei(receipt),
             executed=int(receipt["status"], 16) == 1,
             paid_minor=result.paid_minor,
         )
+
+
+def _fee_paid_wei(receipt: Mapping[str, Any]) -> int:
+    """Gas, and on rollups of the OP stack the share of L1, which is no gas but leaves the lane all
+    the same. Arbitrum counts its share in ``gasUsed``.
+    https://docs.optimism.io/op-stack/transactions/fees
+    """
+    gas = int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
+    return gas + int(receipt.get("l1Fee") or "0x0", 16)

@@ -22,6 +22,7 @@ Receipt = dict[str, Any]
 Ballot = dict[TxRef, tuple[str, Receipt]]
 """What one endpoint knows: receipts, each with the digest by which it is compared."""
 _COMPARED = ("blockHash", "blockNumber", "status", "gasUsed", "effectiveGasPrice")
+_COMPARED_WHERE_TOLD = ("contractAddress", "l1Fee")
 
 
 async def receipts_by_quorum(
@@ -87,7 +88,8 @@ def _chosen(ballots: Sequence[Ballot], ref: TxRef, quorum: int) -> Receipt | Non
 def _digest(receipt: Receipt) -> str:
     """All that anybody reads of a receipt. Nodes differ in letter case and in what they add."""
     logs = [[log["address"], log["topics"], log["data"]] for log in receipt["logs"]]
-    facts = [receipt[name] for name in _COMPARED] + [receipt.get("contractAddress"), logs]
+    facts = [receipt[name] for name in _COMPARED]
+    facts += [receipt.get(name) for name in _COMPARED_WHERE_TOLD] + [logs]
     return hashlib.sha256(json.dumps(facts).lower().encode()).hexdigest()
 
 

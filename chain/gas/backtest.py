@@ -36,7 +36,7 @@ def arrivals(window: BlockWindow, deadline_blocks: int) -> NDArray[np.int64]:
     first = warm_up(count)
     if deadline_blocks < 1:
         raise MalformedFile("a deadline is at least one block")
-    if first < 8 or count - deadline_blocks - 1 <= first:
+    if first < 1 or count - deadline_blocks - 1 <= first:
         raise MalformedFile(
             f"{window.name}: {count} blocks are too few for a warm-up of {first} and a deadline "
             f"of {deadline_blocks}"
@@ -149,7 +149,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.decisions is not None:
-        write_decisions(options.decisions, window, result)
+        try:
+            write_decisions(options.decisions, window, result)
+        except OSError as error:
+            print(f"error: {options.decisions}: cannot be written: {error}", file=sys.stderr)
+            return 2
     del result["_rows"]
     print(json.dumps(result, indent=2) if options.json else scores.table(result))
     return 0

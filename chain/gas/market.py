@@ -20,13 +20,14 @@ from chain.gas.tips import tips_within_wei
 from chain.gas.watch import Watch
 from settlement.ports.gas import Bounds
 from settlement.quote import Speed
-from settlement.schedule import SETTLE_WITHIN_MS
+from settlement.schedule import SETTLE_WITHIN_MS, blocks_to_include
+from settlement.schedule import Policy as Schedule
 
 SHOWN_BLOCKS = (1, 2, 5, 10, 20, 50, 100, 200, 300)
 _SHOWN_HOURS = (3, 6)
 _UPPER = LEVELS.index(0.75)
-_INFERRED_FROM = 200
-_INCLUSION_BLOCKS = 2
+_INFERRED_FROM = (200, 60)
+_INFER_EVERY = 50
 QUOTED_AHEAD_MS = 450_000
 """Between a quote and its payment: half of what a quote lives by default."""
 _REMEMBERED = 2_000
@@ -47,6 +48,7 @@ class Market:
         self.watch = Watch()
         self.parameters = recurrence.ETHEREUM
         self.next_fee_wei = 0
+        self._uninferred = 0
         self._reach = recurrence.Reach(0)
 
     @property
@@ -63,10 +65,11 @@ class Market:
         """A new head, connected to the one before. Without ``next_fee_wei`` the recurrence says
         what follows, with the parameters that this chain's blocks have shown."""
         self._headers.append(header)
+        self._uninferred += 1
         if len(self._headers) > 2 * _REMEMBERED:
             del self._headers[:_REMEMBERED]
         if next_fee_wei is None:
-            if header.number % 50 == 0 or len(self._headers) < HISTORY_MIN:
+            if self._uninferred >= _INFER_EVERY or len(self._headers) < HISTORY_MIN:
                 self._infer()
             next_fee_wei = recurrence.next_base_fee_wei(header.block, self.parameters)
         self.next_fee_wei = max(next_fee_wei, 1)
@@ -75,8 +78,14 @@ class Market:
         self._forecast(float(header.time_s))
 
     def _infer(self) -> None:
-        recent = self._headers[-_INFERRED_FROM:]
-        self.parameters = recurrence.infer([row.block for row in recent])
+        """After an upgrade that changes them, the newest blocks explain themselves long before all
+        of them do; where they are too few or too calm to tell, the older ones are asked."""
+        found = recurrence.ETHEREUM
+        for count in _INFERRED_FROM:
+            recent = [row.block for row in self._headers[-count:]]
+            found = recurrence.infer(recent, found)
+        self.parameters = found
+        self._uninferred = 0
         self._reach = recurrence.Reach(self.next_fee_wei, self.parameters)
 
     def _forecast(self, head_time_s: float) -> None:
@@ -144,11 +153,10 @@ class Market:
     def speed_fees_wei(self) -> dict[Speed, int]:
         """Per unit of gas and speed, what a quote made now should reckon with, its tip included."""
         ahead = max(QUOTED_AHEAD_MS // self._block_ms, 1)
+        kept = blocks_to_include(self._block_ms, Schedule())
         tips = self.tips_wei().get(1, (0,))
         return {
-            speed: self.expected_fee_wei(
-                max(within_ms // self._block_ms - _INCLUSION_BLOCKS, 0), ahead
-            )
+            speed: self.expected_fee_wei(max(within_ms // self._block_ms - kept, 0), ahead)
             + tips[-1]
             for speed, within_ms in SETTLE_WITHIN_MS.items()
         }

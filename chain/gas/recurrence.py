@@ -112,7 +112,8 @@ def infer(blocks: Sequence[Block], fallback: Parameters = ETHEREUM) -> Parameter
 
     Each elasticity leaves, per pair of blocks, an interval of denominators whose floors give just
     that change. The pair that most blocks agree with wins, if at least nine in ten do. The
-    minimum is a fee that stays although blocks lie below their target.
+    minimum is a fee that stays although blocks lie below their target, or the fallback's while no
+    fee is below it.
     """
     for block in blocks:
         _check(block)
@@ -124,7 +125,10 @@ def infer(blocks: Sequence[Block], fallback: Parameters = ETHEREUM) -> Parameter
             agreed, counted = votes, voters
     if counted == 0 or agreed < _EXACT_SHARE_MIN * counted:
         best = fallback
-    return Parameters(best.denominator, best.elasticity, _minimum_wei(blocks, best))
+    minimum = _minimum_wei(blocks, best) or fallback.minimum_wei
+    if any(block.base_fee_wei < minimum for block in blocks):
+        minimum = 0
+    return Parameters(best.denominator, best.elasticity, minimum)
 
 
 def _denominator(blocks: Sequence[Block], elasticity: int) -> tuple[int, int, int]:

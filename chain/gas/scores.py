@@ -139,12 +139,13 @@ def table(result: dict[str, Any]) -> str:
         f"captured {result['captured']:.3f} (95%: {low:.3f} to {high:.3f}), "
         f"{result['ms_per_forecast']} ms a forecast",
         "",
-        f"{'rule':22}{'captured':>9}{'vs at once':>11}{'p99':>7}{'worst':>7}"
+        f"{'rule':22}{'captured':>9}{'mean gwei':>11}{'vs at once':>11}{'p99':>7}{'worst':>7}"
         f"{'mean wait':>10}{'longest':>8}{'kept':>7}",
     ]
     for name, score in result["policies"].items():
         lines.append(
-            f"{name:22}{score['captured']:9.3f}{score['mean_vs_at_once']:11.4f}"
+            f"{name:22}{score['captured']:9.3f}{score['mean_fee_wei'] / 1e9:11.4g}"
+            f"{score['mean_vs_at_once']:11.4f}"
             f"{score['p99_vs_at_once']:7.2f}{score['worst_vs_at_once']:7.2f}"
             f"{score['mean_wait_blocks']:10.1f}{score['longest_wait_blocks']:8d}"
             f"{score['deadline_kept']:7.3f}"

@@ -66,7 +66,7 @@ class _Followed:
     looked_at: datetime | None = None
     failing: bool = False
     promoted: str | None = None
-    l1_share_wei: int = 0
+    l1_share_wei: int | None = None
     l1_asked_at: datetime | None = None
 
 
@@ -103,9 +103,10 @@ class GasService:
     async def quote_fee_wei(self, network: str, speed: Speed) -> int:
         one = self._followed[network]
         market = self._trusted(one)
-        if market is None:
+        if market is None or not self._knows_l1(one):
             return one.network.gas_per_payout * one.network.static_fee_wei
-        return one.network.gas_per_payout * market.speed_fees_wei()[speed] + one.l1_share_wei
+        gas_wei = one.network.gas_per_payout * market.speed_fees_wei()[speed]
+        return gas_wei + (one.l1_share_wei or 0)
 
     async def outlook(self, network: str, waiting: Sequence[Waiting]) -> Outlook | None:
         one = self._followed.get(network)
@@ -207,24 +208,31 @@ class GasService:
         if market.head is None:
             return
         await self._ask_l1(one)
+        if not self._knows_l1(one):
+            return
         content = {
             **market.report(),
-            "l1_share_wei": one.l1_share_wei,
+            "l1_share_wei": one.l1_share_wei or 0,
             "waits": one.network.name in self._waits,
         }
         number = market.head.number
         await self._store.save_outlook(one.network.name, number, self._clock.now(), content)
 
     async def _ask_l1(self, one: _Followed) -> None:
-        """Now and then: what a payout pays for the bytes that a rollup writes down elsewhere."""
+        """Now and then: what a payout pays for the bytes that a rollup writes down elsewhere. Until
+        it is known no outlook is told, since a quote without it would be far too low."""
         source, now = self._l1_shares.get(one.network.name), self._clock.now()
-        if source is None or (one.l1_asked_at and now - one.l1_asked_at < _L1_EVERY):
+        is_fresh = one.l1_asked_at and now - one.l1_asked_at < _L1_EVERY
+        if source is None or (is_fresh and self._knows_l1(one)):
             return
         one.l1_asked_at = now
         try:
             one.l1_share_wei = await source.per_payout_wei()
         except ChainError as error:
             self._log.warning("l1_share_unknown", network=one.network.name, error=str(error))
+
+    def _knows_l1(self, one: _Followed) -> bool:
+        return one.l1_share_wei is not None or one.network.name not in self._l1_shares
 
     def _trusted(self, one: _Followed) -> Market | None:
         """The market, unless its chain has been silent for long."""

@@ -3,8 +3,10 @@
 import csv
 import gzip
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +63,37 @@ def read(path: Path) -> BlockWindow:
     for line, step in enumerate(np.diff(numbers), start=3):
         if step <= 0:
             raise MalformedFile(f"{path}: line {line}: block numbers do not rise")
-    time = next((name for name in _TIME_COLUMNS if name in header), None)
     gas = all(row.get("gas_used") and row.get("gas_limit") for row in rows)
     used = np.array(_integers(path, rows, "gas_used"), np.int64) if gas else None
     limit = np.array(_integers(path, rows, "gas_limit"), np.int64) if gas else None
     fees = _fees(path, header, rows, used, limit)
-    times = None if time is None else np.array(_decimals(path, rows, time), np.float64)
-    return BlockWindow(path.name, numbers, times, fees, used, limit)
+    return BlockWindow(path.name, numbers, _times(path, header, rows), fees, used, limit)
+
+
+def _times(path: Path, header: Sequence[str], rows: Sequence[dict[str, str]]) -> Array | None:
+    """Seconds since 1970, written as a number or by ISO 8601 (UTC where it names no zone);
+    ``None`` without such a column, or where a cell of it is empty."""
+    name = next((name for name in _TIME_COLUMNS if name in header), None)
+    if name is None or not all(row[name] for row in rows):
+        return None
+    values: list[float] = []
+    for line, row in enumerate(rows, start=2):
+        try:
+            values.append(_seconds(row[name]))
+        except ValueError as error:
+            raise MalformedFile(f"{path}: line {line}: {name} is not a time") from error
+    return np.array(values, np.float64)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        moment = datetime.fromisoformat(text)
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(seconds):
+        raise ValueError("not a moment")
+    return seconds
 
 
 def _fees(

@@ -25,7 +25,8 @@ def tx(number: int) -> str:
 @dataclass(frozen=True)
 class World:
     """``mined``: transaction → (block, whether it paid). ``name`` makes hashes differ. ``memo`` is
-    what each transaction carries, ``waiting`` how many of the lane's are in the mempool."""
+    what each transaction carries, ``waiting`` how many of the lane's are in the mempool; ``l1_fee``
+    is what a rollup's receipts say beside gas."""
 
     name: str = "true"
     head: int = 100
@@ -35,6 +36,7 @@ class World:
     code: str = "0x60"
     memo: str = "0x"
     waiting: int = 0
+    l1_fee: str | None = None
 
     def hash(self, number: int) -> str:
         return "0x" + keccak(text=f"{self.name} {number}").hex()
@@ -114,5 +116,6 @@ def _receipt(world: World, ref: str) -> dict[str, Any]:
         "status": hex(int(paid)),
         "gasUsed": "0x5208",
         "effectiveGasPrice": "0x1",
+        **({} if world.l1_fee is None else {"l1Fee": world.l1_fee}),
         "logs": [log] if paid else [],
     }

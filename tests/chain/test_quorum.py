@@ -170,6 +170,34 @@ async def test_a_payment_whose_memo_one_endpoint_hides_is_found(nodes, place):
     assert [(single.batch_id, single.inclusion.paid_minor) for single in paid] == [(7, 9)]
 
 
+@pytest.mark.parametrize(("l1_fee", "wei"), [(None, 0x5208), ("0x64", 0x5208 + 100)])
+async def test_a_rollups_share_of_l1_is_part_of_what_was_paid(nodes, l1_fee, wei):
+    """The lane's balance falls by it like by gas: the books would drift apart without it."""
+    nodes[0].script = node(World(mined={tx(1): (80, True)}, l1_fee=l1_fee))
+    rpc = RpcClient([nodes[0].url], quorum=1, grace_ms=5_000)
+    chain = EvmChain(NETWORK, Deployment("local", (), VAULT, (), ()), rpc, {})
+    try:
+        [found] = await chain.inclusions([tx(1)])
+        assert found.fee_paid_wei == wei
+    finally:
+        await chain.close()
+
+
+async def test_nobody_alone_says_what_l1_cost(nodes):
+    """It is booked, so that a quorum must tell the same; until then the receipt is not known."""
+    truth = World(mined={tx(1): (80, True)}, l1_fee="0x64")
+    nodes[0].script, nodes[1].script = node(truth), node(replace(truth, l1_fee="0x65"))
+    rpc = RpcClient([one.url for one in nodes[:2]], quorum=2, grace_ms=5_000)
+    chain = EvmChain(NETWORK, Deployment("local", (), VAULT, (), ()), rpc, {})
+    try:
+        assert await chain.inclusions([tx(1)]) == []
+        nodes[1].script = node(truth)
+        [found] = await chain.inclusions([tx(1)])
+        assert found.fee_paid_wei == 0x5208 + 0x64
+    finally:
+        await chain.close()
+
+
 @pytest.mark.parametrize("quorum", [1, 2, 3])
 async def test_bytes_that_one_endpoint_alone_holds_are_counted(nodes, quorum):
     """Whatever the quorum, and though it lags: they would be mined like any others."""

@@ -1,11 +1,13 @@
 """Files that are not blocks are refused, and the message says where and why."""
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
 
 from chain.gas import backtest, windows
+from tests.gas.conftest import market, write
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,8 @@ from chain.gas import backtest, windows
         ("number,base_fee_wei\n1,5\n2,nan\n", "line 3: base_fee_wei is not a positive number"),
         ("number,base_fee_wei\n1,5\n2,-3\n", "line 3: base_fee_wei is not a positive number"),
         ("number,base_fee_wei\n2,5\n2,5\n", "line 3: block numbers do not rise"),
+        ("number,timestamp,base_fee_wei\n1,5,5\n2,soon,6\n", "line 3: timestamp is not a time"),
+        ("number,timestamp,base_fee_wei\n1,nan,5\n", "line 2: timestamp is not a time"),
         ("number,gas_used,gas_limit\n1,9,8\n", "line 2: no chain holds"),
         ("number,gas_used,gas_limit\n1,4,8\n2,,\n", "nor gas used and limit in every row"),
     ],
@@ -49,6 +53,39 @@ def test_a_file_too_short_for_its_deadline_says_so(tmp_path: Path, capsys):
     file.write_text("number,base_fee_wei\n" + rows)
     assert backtest.main([str(file), "--deadline-blocks", "300", "--json"]) == 2
     assert "too few" in capsys.readouterr().err
+
+
+def test_fifty_blocks_are_enough_for_a_deadline_of_five(tmp_path: Path, capsys):
+    """A warm-up of six, and no opinion but the recurrence: short is not too short."""
+    file = write(market(50), tmp_path / "blocks.csv")
+    assert backtest.main([str(file), "--deadline-blocks", "5", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["warm_up_blocks"], report["arrivals"]) == (6, 50 - 5 - 1 - 6)
+    assert report["deadline_kept"] == 1
+
+
+def test_decisions_that_cannot_be_written_are_one_line(tmp_path: Path, capsys):
+    """A folder that is not there is named, instead of a traceback after the whole walk."""
+    file = write(market(80), tmp_path / "blocks.csv")
+    out = tmp_path / "missing" / "decisions.csv"
+    assert backtest.main([str(file), "--deadline-blocks", "5", "--decisions", str(out)]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cells", "times"),
+    [
+        (("2026-02-06T00:00:00Z", "2026-02-06 00:00:12+00:00"), [1770336000, 1770336012]),
+        (("2026-02-06T00:00:00", "1770336012"), [1770336000, 1770336012]),
+        (("1770336000.0", ""), None),
+    ],
+)
+def test_times_are_seconds_or_iso_8601_or_unknown(tmp_path: Path, cells, times):
+    """Exports write either; with a gap in them the blocks count as evenly spaced."""
+    file = tmp_path / "blocks.csv"
+    file.write_text(f"number,timestamp,base_fee_wei\n1,{cells[0]},5\n2,{cells[1]},6\n")
+    window = windows.read(file)
+    assert (None if window.times is None else window.times.tolist()) == times
 
 
 def test_gas_that_is_missing_somewhere_is_not_needed_beside_fees(tmp_path: Path):
