@@ -37,6 +37,7 @@ GROWTH_ORDERS = 8_000
 GROWTH_BACKLOGS = (1_000, 10_000, 100_000)
 GROWTH_ROUNDS = 3
 LIMIT_S = 600.0
+LEAST_ORDERS = 10
 
 
 async def rate(
@@ -147,9 +148,16 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _orders(text: str) -> int:
+    """Fewer have no rate between the 10th and the 90th percentile of completions."""
+    if not text.isdecimal() or int(text) < LEAST_ORDERS:
+        raise argparse.ArgumentTypeError(f"a number of at least {LEAST_ORDERS}, not {text!r}")
+    return int(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--orders", type=int, default=20_000)
+    parser.add_argument("--orders", type=_orders, default=20_000, help=f"at least {LEAST_ORDERS}")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--lanes", type=int, default=LANES)
     parser.add_argument("--quick", action="store_true", help="only ours and the floor")

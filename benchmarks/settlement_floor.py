@@ -1,8 +1,9 @@
 """The least that any engine on this database must do: the same rows, written by plain SQL.
 
-Batches of 200 orders, each in four transactions as the engine has them (planned, sent, mined,
-final): the guarded updates, the ledger entries with their totals, and the events, all made by the
-database itself. No chain, no signatures, no leases, no JSON, nothing read into a program.
+Batches of 200 orders (the last one holds the rest), each in four transactions as the engine has
+them (planned, sent, mined, final): the guarded updates, the ledger entries with their totals, and
+the events, all made by the database itself. No chain, no signatures, no leases, no JSON, nothing read
+into a program.
 """
 
 import time
@@ -87,7 +88,6 @@ _ATTEMPT = """
 
 _NEXT_NONCE = "UPDATE lanes SET next_nonce = next_nonce + 1"
 _BATCH_IS = "UPDATE batches SET status = $2 WHERE id = $1"
-_RAW = bytes(24 * BATCH + 300)
 
 
 async def orders_per_s(dsn: str, orders: int) -> float:
@@ -95,8 +95,8 @@ async def orders_per_s(dsn: str, orders: int) -> float:
     connection = await asyncpg.connect(dsn)
     try:
         started = time.perf_counter()
-        for number in range(orders // BATCH):
-            await _batch(connection, 10**9 + number)
+        for number, first in enumerate(range(0, orders, BATCH)):
+            await _batch(connection, 10**9 + number, min(BATCH, orders - first))
         elapsed = time.perf_counter() - started
         done = await connection.fetchval("SELECT count(*) FROM orders WHERE status = 'completed'")
         if done != orders:
@@ -106,14 +106,16 @@ async def orders_per_s(dsn: str, orders: int) -> float:
         await connection.close()
 
 
-async def _batch(connection: "asyncpg.Connection[asyncpg.Record]", batch_id: int) -> None:
+async def _batch(
+    connection: "asyncpg.Connection[asyncpg.Record]", batch_id: int, count: int
+) -> None:
     now = datetime.now(UTC)
     async with connection.transaction():
-        await connection.execute(_PLAN, batch_id, BATCH, now)
+        await connection.execute(_PLAN, batch_id, count, now)
         await connection.execute(_NEXT_NONCE)
-        await connection.execute(_BIND, BATCH, batch_id, now)
+        await connection.execute(_BIND, count, batch_id, now)
     async with connection.transaction():
-        await connection.execute(_ATTEMPT, batch_id, _RAW, now)
+        await connection.execute(_ATTEMPT, batch_id, bytes(24 * count + 300), now)
         await connection.execute(_BATCH_IS, batch_id, "sent")
     async with connection.transaction():
         await connection.execute(_BATCH_IS, batch_id, "mined")
@@ -121,5 +123,5 @@ async def _batch(connection: "asyncpg.Connection[asyncpg.Record]", batch_id: int
     async with connection.transaction():
         await connection.execute(_BATCH_IS, batch_id, "final")
         await connection.execute(_COMPLETE, batch_id, now)
-        usd, tokens = GROSS_MINOR * BATCH, TOKEN_MINOR * BATCH
+        usd, tokens = GROSS_MINOR * count, TOKEN_MINOR * count
         await connection.execute(_TOTALS, TENANT, usd, tokens)

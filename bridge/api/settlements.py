@@ -79,7 +79,10 @@ async def cancel_settlement(
 async def retry_settlement(
     request: Request[Any, Any, Any], settlement_id: SettlementId
 ) -> Answer[SettlementView]:
-    """Hand the stored bytes to every endpoint again, at once; what is not signed yet is tried."""
+    """Have the stored bytes said again with the worker's next look, before their turn: to every
+    endpoint of the network that is not paused, and to the paused ones where those refuse for a
+    reason that may pass; one that takes them is enough. Where a higher bid is due by then it is
+    sent instead; what is not signed yet is tried with every look anyway."""
     return await _ask(request, settlement_id, "retry")
 
 

@@ -94,7 +94,8 @@ async def cancel(batch_id: int) -> None:
 @_batch_id
 @runs
 async def retry(batch_id: int) -> None:
-    """Hand the stored bytes to every endpoint again, at once."""
+    """Have the stored bytes said again with the worker's next look: to every endpoint that is not
+    paused, and to the paused ones where those refuse for a reason that may pass."""
     await _ask("retry", batch_id)
     click.echo(f"batch {batch_id} is said again")
 

@@ -234,8 +234,8 @@ def lane_epoch(ports: Ports) -> Ports:
 
 
 def one_batch(ports: Ports) -> Ports:
-    """An order joins a second batch. Three guards stand before each other: the lane's epoch, the
-    order's own guard, and that an order with a batch joins no other; any one of them is enough."""
+    """An order joins a second batch. Three guards stand before each other, and all are off: the
+    lane's epoch, the order's own guard, and that an order with a batch joins no other."""
     original = there(orders_sql, "apply_statement")
     part = "AND (NOT c.binds OR o.batch_id IS NULL)"
     without(original((), ()), part)
