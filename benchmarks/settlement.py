@@ -58,6 +58,8 @@ async def rate(
         for worker in running:
             worker.stop(0)
     low, high = moments[orders // 10], moments[orders * 9 // 10]
+    if low == high:
+        raise SystemExit(f"{orders} orders completed at one moment: a rate takes more --orders")
     return {"orders_per_s": orders * 0.8 / (high - low), "worker_mb": memory, "cpu_ms": cpu}
 
 
@@ -157,7 +159,12 @@ def _orders(text: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--orders", type=_orders, default=20_000, help=f"at least {LEAST_ORDERS}")
+    parser.add_argument(
+        "--orders",
+        type=_orders,
+        default=20_000,
+        help="below some thousand the rate is one block's, and says little",
+    )
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--lanes", type=int, default=LANES)
     parser.add_argument("--quick", action="store_true", help="only ours and the floor")

@@ -2,8 +2,8 @@
 
 Batches of 200 orders (the last one holds the rest), each in four transactions as the engine has
 them (planned, sent, mined, final): the guarded updates, the ledger entries with their totals, and
-the events, all made by the database itself. No chain, no signatures, no leases, no JSON, nothing read
-into a program.
+the events, all made by the database itself. No chain, no signatures, no leases, no JSON, nothing
+read into a program.
 """
 
 import time

@@ -1,6 +1,7 @@
 """What somebody would try who knows the rules, or who wants to hurt a customer with them."""
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -45,6 +46,41 @@ def test_splitting_through_fresh_wallets_raises_exposure_all_the_same():
         found = findings(view, "w")["exposure.mixer.in"]
         assert (found.share_ppm, found.severity) == (expected, "review")
         assert len(found.evidence) == 3
+
+
+@pytest.mark.parametrize("kept", [0, 100])
+def test_what_went_through_more_hops_than_are_followed_is_no_exposure(kept):
+    """
+    MIXER ─► a ─► b ─► c ─► d ─► wallet        within the hour, three times; each hop keeps a
+             └─►  └─►  └─►  └─►                slice, or nothing at all
+
+    A limit, not a guard: who keeps slices leaves a peel chain, the hops themselves are seen to keep
+    nothing, but of a wallet that is merely paid at the end of whole sums no rule says anything.
+    """
+    way, rows = ["M", "a", "b", "c", "d", "w"], []
+    for day in range(3 if not kept else 1):
+        for hop, (src, dst) in enumerate(pairwise(way)):
+            hour = 24 * day + hop / 10
+            rows.append((src, dst, 2000 - kept * hop, hour))
+            if kept and src != "M":
+                rows.append((src, f"slice{hop}", kept, hour))
+    view = town(rows, {"M": "mixer"})
+    assert "exposure.mixer.in" in findings(view, "d")
+    assert set(findings(view, "w")) == ({"pattern.peel_chain"} if kept else set())
+    assert ("pattern.pass_through" in findings(view, "d")) == (not kept)
+
+
+def test_who_passes_on_what_came_from_beyond_the_hops_is_seen():
+    """
+    MIXER ─► a ─► b ─► c ─► d ─► wallet ─► x     the wallet keeps nothing itself
+    """
+    way = ["M", "a", "b", "c", "d", "w", "x"]
+    rows = [
+        (src, dst, 2000, 24 * day + hop / 10)
+        for day in range(3)
+        for hop, (src, dst) in enumerate(pairwise(way))
+    ]
+    assert set(findings(town(rows, {"M": "mixer"}), "w")) == {"pattern.pass_through"}
 
 
 def test_paying_oneself_and_going_round_does_not_dilute_exposure():
