@@ -62,6 +62,7 @@ bench-settlement: $(DEV) ## Orders settled per second, beside plain SQL and othe
 	@$(PY) -m benchmarks.settlement $(ARGS)
 
 bench-screening: $(DEV) ## One screening end to end, hubs included; at ten times the edges, too
+	@$(PY) -m pip install --quiet --editable '.[train]' --constraint requirements/dev.txt
 	@$(PY) -m benchmarks.screening $(ARGS)
 
 chaos: $(DEV) ## The long storm: kills, faults, reorganisations, then an audit (ARGS="--seed 2")

@@ -20,6 +20,8 @@ from compliance_graph.forest import Forest
 FOLDER = Path(__file__).parent / "artifacts"
 MANIFEST, TREES, NETWORK = "manifest.json", "screening.onnx", "network.onnx"
 EXPLAINED, GRIDS, PARITY = "trees.npz", "grids.npz", "parity.npz"
+RANKS = "ranks"
+"""In the grids: the quantiles that ranks refer to."""
 VERSION_DIGITS = 16
 
 
@@ -28,23 +30,17 @@ class ArtifactRefused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """One way to look at an account: the features it reads, and its trees."""
-
-    names: tuple[str, ...]
-    forest: Forest
-
-
-@dataclass(frozen=True, slots=True)
 class Artifact:
-    """``about`` is the manifest; ``grids`` the training accounts' quantiles, (n, columns) for
-    each view."""
+    """``about`` is the manifest, ``names`` the features that the trees read, as ranks; ``grids``
+    holds the training accounts' quantiles of these (:data:`RANKS`) and the network's scales.
+    ``network`` may be empty: then there is no second opinion."""
 
     version: str
     about: Mapping[str, Any]
     onnx: bytes
     network: bytes
-    views: Mapping[str, View]
+    names: tuple[str, ...]
+    forest: Forest
     grids: Mapping[str, npt.NDArray[np.float64]]
 
 
@@ -71,13 +67,9 @@ def load(folder: Path = FOLDER) -> Artifact:
         if hashlib.sha256(content).hexdigest() != about["sha256"][name]:
             raise ArtifactRefused(f"{name} is not the file that the manifest names")
     arrays = _arrays(files[EXPLAINED])
-    views = {
-        name: View(tuple(names), Forest(*(arrays[f"{name}.{f.name}"] for f in fields(Forest))))
-        for name, names in about["views"].items()
-    }
-    return Artifact(
-        _version(manifest), about, files[TREES], files[NETWORK], views, _arrays(files[GRIDS])
-    )
+    forest = Forest(*(arrays[f.name] for f in fields(Forest)))
+    names, grids = tuple(about["features"]), _arrays(files[GRIDS])
+    return Artifact(_version(manifest), about, files[TREES], files[NETWORK], names, forest, grids)
 
 
 def shipped_version(folder: Path = FOLDER) -> str:

@@ -69,7 +69,8 @@ def as_of_report(source: Source, days: int, seeds: int) -> dict[str, Any]:
             limit = best_threshold(labels[fold != k], scores[fold != k])
             predicted[fold == k] = scores[fold == k] > limit
         runs.append(judged(labels, scores, predicted))
-    return {"days": days, "accounts": len(rows)} | summary(runs)
+    about = {"days": days, "evaluated_on": "held-out training", "seeds": seeds}
+    return about | {"accounts": len(rows)} | summary(runs)
 
 
 def _held_out(values: Floats, labels: Ints, seed: int) -> Floats:

@@ -3,9 +3,14 @@
     python -m compliance_graph.evaluate --edges E.csv.gz --labels L.csv --seeds 10 --json
         [--predictions P.csv] [--no-amounts] [--test-edges E2 --test-labels L2]
 
-Figures refer to the rows with ``split=test`` where their labels are given, and otherwise to
-held-out parts of the training rows (``"evaluated_on"`` says which). Threshold, blend weights and
-calibration come from the training rows alone.
+With a second source the shipped model is trained on the first and judged on the second as it would
+be served there (:mod:`compliance_graph.transfer`); it abstains from short histories, which counts
+as not flagged (score 0), and the figures over the scored accounts alone stand beside
+(``"over_scored"``).
+
+Without, figures refer to the rows with ``split=test`` where their labels are given, and otherwise
+to held-out parts of the training rows (``"evaluated_on"`` says which). Threshold, blend weights
+and calibration come from the training rows alone.
 """
 
 import argparse
@@ -153,14 +158,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if asked.test_edges:
         other = read_source(asked.test_edges, asked.test_labels, amounts, raw)
         report, carried = transfer_report(source, other, asked.seeds)
-        verdicts = [(one.scores, one.predicted) for one in carried]
+        verdicts = [(one.served.scores, one.served.predicted) for one in carried]
         if asked.predictions:
             write_predictions(asked.predictions, other, *_asked_rows(other, verdicts))
     else:
         report, runs = evaluate(source, asked.seeds, asked.jobs)
         finals = [(r.runs[FINAL].test_scores, r.runs[FINAL].test_predicted) for r in runs]
         if asked.as_of_days:
-            report["as_of"] = as_of_report(source, asked.as_of_days, min(3, asked.seeds))
+            report["as_of"] = as_of_report(source, asked.as_of_days, asked.seeds)
         if asked.predictions:
             test = np.flatnonzero(source.accounts.is_test)
             write_predictions(asked.predictions, source, test, finals)

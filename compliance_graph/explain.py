@@ -1,9 +1,9 @@
 """Why an account is under review: features, counterparties, and what would change it.
 
-Features: exact Shapley values of the deciding view's trees, in log-odds; with the base they add up
-to the score. Counterparties: each is taken out of the account's history in turn and the account
-scored again; what is missing then is its part. What would change it: the fewest of these that
-bring the score below the limit, and the fewest features that would if they were as usual.
+Features: exact Shapley values of the trees, in log-odds; with the base they add up to the score.
+Counterparties: each is taken out of the account's history in turn and the account scored again;
+what is missing then is its part. What would change it: the fewest of these that bring the score
+below the limit, and the fewest features that would if they were as usual.
 Nothing here is drawn at random: the same graph and model give the same explanation.
 """
 
@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from compliance_graph.features import SERVED_NAMES, describe
+from compliance_graph.features import SERVED_NAMES, Rows, describe
 from compliance_graph.graph import Floats
 from compliance_graph.kernels import thinned
 from compliance_graph.pairs import PairIndex
-from compliance_graph.scoring import CONTEXT, EGO, Score, Scorer, is_known
+from compliance_graph.scoring import Score, Scorer, is_known
 from compliance_graph.secondopinion import PaymentPart
 
 FEATURES_SHOWN = 12
 COUNTERPARTIES_ASKED = 24
 COUNTERPARTIES_SHOWN = 8
 CHANGES_MAX = 6
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """``deciding`` is the more lenient view; ``base`` its log-odds for nobody in particular."""
+    """``base`` is the log-odds of nobody in particular; the network may be missing."""
 
     score: Score
-    deciding: str
     base: float
     features: tuple[FeaturePart, ...]
     other_features: float
     counterparties: tuple[CounterpartyPart, ...]
     without_counterparties: Change | None
     with_usual_features: Change | None
-    network_log_odds: float
+    network_log_odds: float | None
     network_payments: tuple[PaymentPart, ...]
 
     def as_json(self, name_of: Callable[[int], str] = str) -> dict[str, Any]:
@@ -83,8 +82,6 @@ class Explanation:
             "model": self.score.model_version,
             "probability": _rounded(self.score.probability),
             "log_odds": _rounded(self.score.log_odds),
-            "views": {name: _rounded(value) for name, value in self.score.views.items()},
-            "deciding_view": self.deciding,
             "base_log_odds": _rounded(self.base),
             "features": [
                 {
@@ -132,26 +129,27 @@ def explain(scorer: Scorer, index: PairIndex, node: int) -> Explanation | None:
         return None
     values = describe(index, node, amounts=False)[None, :]
     rows = scorer.rows(values)
-    score = scorer.judged(scorer.margins(rows)[0])
-    deciding = min(score.views, key=lambda name: score.views[name])
-    view = scorer.artifact.views[deciding]
-    parts, base = view.forest.contributions(rows[deciding][0])
+    score = scorer.judged(float(scorer.margins(rows)[0]))
+    names = scorer.artifact.names
+    parts, base = scorer.artifact.forest.contributions(rows[0])
     order = np.argsort(-np.abs(parts), kind="stable")
     seen = dict(zip(SERVED_NAMES, values[0].tolist(), strict=True))
-    usual = dict(zip(view.names, scorer.usual(deciding).tolist(), strict=True))
+    usual = dict(zip(names, scorer.usual().tolist(), strict=True))
     shown = [
         FeaturePart(name, _known(seen[name]), _known(usual[name]), float(parts[i]))
-        for i, name in ((i, view.names[i]) for i in order[:FEATURES_SHOWN].tolist())
+        for i, name in ((i, names[i]) for i in order[:FEATURES_SHOWN].tolist())
     ]
     asked = _asked(index, node)
     found = _counterparties(scorer, index, node, score, asked)
-    network = scorer.network.parts(index, node, COUNTERPARTIES_SHOWN)
+    network: tuple[float | None, list[PaymentPart]] = (None, [])
+    if scorer.network is not None:
+        network = scorer.network.parts(index, node, COUNTERPARTIES_SHOWN)
     return Explanation(
-        score, deciding, base, tuple(shown),
+        score, base, tuple(shown),
         float(parts[order[FEATURES_SHOWN:]].sum()),
         tuple(found[:COUNTERPARTIES_SHOWN]),
         _without(scorer, index, node, score, found),
-        _as_usual(scorer, rows, deciding, score, parts),
+        _as_usual(scorer, rows, score, parts),
         network[0], tuple(network[1]),
     )  # fmt: skip
 
@@ -171,7 +169,7 @@ def _counterparties(
 ) -> list[CounterpartyPart]:
     """Each one's part, the largest first."""
     values = np.stack([index.without(node, {peer}, _served) for peer in asked])
-    left = scorer.margins(scorer.rows(values)).min(axis=1)
+    left = scorer.margins(scorer.rows(values))
     lost = [(score.log_odds or 0.0) - log_odds for log_odds in left.tolist()]
     parts = [_part(index, node, peer, part) for peer, part in zip(asked, lost, strict=True)]
     return sorted(parts, key=lambda part: (-part.log_odds, part.node))
@@ -206,24 +204,20 @@ def _without(
     if not sets:
         return None
     values = np.stack([index.without(node, set(gone), _served) for gone in sets])
-    return _first_enough(scorer, sets, scorer.margins(scorer.rows(values)).min(axis=1))
+    return _first_enough(scorer, sets, scorer.margins(scorer.rows(values)))
 
 
-def _as_usual(
-    scorer: Scorer, rows: dict[str, Any], deciding: str, score: Score, parts: Floats
-) -> Change | None:
-    """The weightiest features of the deciding view set to the usual, one more each time."""
+def _as_usual(scorer: Scorer, rows: Rows, score: Score, parts: Floats) -> Change | None:
+    """The weightiest features set to the usual, one more each time."""
     if not score.review:
         return None
     chosen = np.argsort(-parts, kind="stable")[:CHANGES_MAX]
-    usual = scorer.usual_row(deciding)
-    tried = np.repeat(rows[deciding], len(chosen), axis=0)
+    usual = scorer.usual_row()
+    tried = np.repeat(rows, len(chosen), axis=0)
     for n in range(len(chosen)):
         tried[n, chosen[: n + 1]] = usual[chosen[: n + 1]]
-    other = CONTEXT if deciding == EGO else EGO
-    both = {deciding: tried, other: np.repeat(rows[other], len(chosen), axis=0)}
-    left = scorer.margins({name: both[name] for name in rows}).min(axis=1)
-    names = [scorer.artifact.views[deciding].names[i] for i in chosen.tolist()]
+    names = [scorer.artifact.names[i] for i in chosen.tolist()]
+    left = scorer.margins(tried)
     return _first_enough(scorer, [names[: n + 1] for n in range(len(names))], left)
 
 

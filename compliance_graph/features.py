@@ -130,21 +130,22 @@ def grid_of(values: Floats) -> Floats:
     return grid
 
 
-def served_rows(values: Floats, ego: Ints, context: Ints, grid: Floats) -> tuple[Rows, Rows]:
-    """What the two views read: the columns ``ego`` as they are, and ``context`` as ranks."""
-    rows = np.empty((len(values), len(ego)), np.float32)
-    ranks = np.empty((len(values), len(context)), np.float32)
-    served_into(values, ego, context, grid, rows, ranks)
-    return rows, ranks
+def served_rows(values: Floats, columns: Ints, grid: Floats) -> Rows:
+    """What the served trees read: of the chosen columns the places in the grid.
+
+    Places are whole numbers up to twice the grid's length, so that single precision loses nothing:
+    a value that lies right on a tree's threshold goes where it went in training.
+    """
+    places = np.empty((len(values), len(columns)), np.float32)
+    served_into(values, columns, grid, places)
+    return places
 
 
 @compiled
-def served_into(values: Any, ego: Any, context: Any, grid: Any, rows: Any, ranks: Any) -> None:
+def served_into(values: Any, columns: Any, grid: Any, places: Any) -> None:
     for r in range(len(values)):
-        for c in range(len(ego)):
-            rows[r, c] = values[r, ego[c]]
-        for c in range(len(context)):
-            ranks[r, c] = rank_in(grid, c, values[r, context[c]])
+        for c in range(len(columns)):
+            places[r, c] = place_in(grid, c, values[r, columns[c]])
 
 
 def ranks_within(values: Floats, grid: Floats) -> Floats:
@@ -164,11 +165,16 @@ def ranks_into(values: Any, grid: Any, out: Any) -> None:
 
 @inner
 def rank_in(grid: Any, column: int, value: float) -> float:
+    return float(place_in(grid, column, value) / (2 * len(grid)))
+
+
+@inner
+def place_in(grid: Any, column: int, value: float) -> float:
+    """How many of the grid are below, and how many not above, both counted."""
     if value != value or grid[0, column] != grid[0, column]:
         return math.nan
     low = _below(grid, column, value, False)
-    both = low + _below(grid, column, value, True)
-    return float(both / (2 * len(grid)))
+    return float(low + _below(grid, column, value, True))
 
 
 @inner

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from compliance_graph.graph import Bools, Floats, Ints
 
@@ -25,11 +24,33 @@ def judged(labels: Ints, scores: Floats, predicted: Bools) -> dict[str, float]:
         "false_positive_rate": float((predicted & (labels == 0)).sum()) / licit,
     }
     if len(np.unique(labels)) == 2:
-        found["auc"] = float(roc_auc_score(labels, scores))
-        found["average_precision"] = float(average_precision_score(labels, scores))
-        rates, recalls, _ = roc_curve(labels, scores)
+        rates, recalls, precisions = _curve(labels, scores)
+        found["auc"] = _area(rates, recalls)
+        found["average_precision"] = float((np.diff(recalls) * precisions).sum())
         found["recall_at_1pct_fpr"] = float(recalls[rates <= FALSE_POSITIVE_RATE].max())
     return found
+
+
+def auc(labels: Ints, scores: Floats) -> float:
+    """Area under the receiver operating characteristic, equal scores counting half."""
+    rates, recalls, _ = _curve(labels, scores)
+    return _area(rates, recalls)
+
+
+def _curve(labels: Ints, scores: Floats) -> tuple[Floats, Floats, Floats]:
+    """False positive rates and recalls from nobody flagged on, and the precisions after that,
+    as the limit goes down past each score that occurs."""
+    order = np.argsort(-scores, kind="stable")
+    last_of_equal = np.append(np.diff(scores[order]) != 0, True)
+    hits = np.cumsum(labels[order] == 1)[last_of_equal]
+    flagged = np.flatnonzero(last_of_equal) + 1
+    licit = flagged - hits
+    rates, recalls = (np.append(0.0, n / n[-1]) for n in (licit, hits))
+    return rates, recalls, hits / flagged
+
+
+def _area(rates: Floats, recalls: Floats) -> float:
+    return float(np.trapezoid(recalls, rates))
 
 
 def best_threshold(labels: Ints, scores: Floats, weights: Floats | None = None) -> float:
@@ -94,9 +115,7 @@ def paired(
 
     def gap(at: npt.NDArray[np.int64]) -> float:
         pairs = zip(first, second, strict=True)
-        gaps = [
-            roc_auc_score(labels[at], a[at]) - roc_auc_score(labels[at], b[at]) for a, b in pairs
-        ]
+        gaps = [auc(labels[at], a[at]) - auc(labels[at], b[at]) for a, b in pairs]
         return float(np.mean(gaps))
 
     draws = [rng.integers(len(labels), size=len(labels)) for _ in range(200)]

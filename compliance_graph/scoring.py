@@ -1,9 +1,9 @@
-"""The served score: features from the index, trees in ONNX, two views that must agree.
+"""The served score: features from the index, ranked within the graph, trees in ONNX.
 
-*Ego* reads the account's own rhythm and the ages of its counterparties; *context* reads the wider
-surroundings as ranks among the accounts of its own source, for what is many here is few there. An
-account is as suspect as the more lenient view says: honest people of a source that training has
-not seen are taken for illicit by one view or the other, seldom by both.
+What is many here is few there, so no feature counts by its value: each is a place among the
+accounts of the same graph that the model would judge (:meth:`Scorer.ranked_within`). How well that
+holds on a source that training has not seen is measured through this very code
+(:mod:`compliance_graph.transfer`).
 
 With too few pairs the model abstains: among the training accounts with fewer than
 :data:`PAIRS_MIN` pairs only one in fourteen is illicit (elsewhere nearly one in two), so that
@@ -20,13 +20,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from compliance_graph.artifact import FOLDER, VERSION_DIGITS, Artifact, load
+from compliance_graph.artifact import FOLDER, RANKS, VERSION_DIGITS, Artifact, load
 from compliance_graph.features import (
     SERVED_NAMES,
     Rows,
     describe,
     grid_of,
-    ranks_within,
     served_rows,
 )
 from compliance_graph.graph import Floats, Ints
@@ -34,24 +33,24 @@ from compliance_graph.pairs import PairIndex
 from compliance_graph.secondopinion import Network
 
 PAIRS_MIN, PAIRS_MAX = 5, 5000
-REFERENCE_PAIRS_MIN = 20
-REFERENCE_MIN, REFERENCE_MAX = 200, 800
-EGO, CONTEXT = "ego", "context"
+REFERENCE_MIN, REFERENCE_MAX = 200, 4000
+"""Ranks move with the choice of a few hundred accounts by as much as decides (see decision 15)."""
+INPUT, MARGIN = "ranks", "ranks_margin"
+"""Of the exported trees."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """``probability`` is ``None`` where the model ``abstained``, which says why.
 
-    ``log_odds`` are the deciding view's, as trained; ``probability`` is calibrated on sources
-    that training had not seen. ``views`` holds each view's log-odds.
+    ``log_odds`` are as trained; ``probability`` is calibrated on sources that training had not
+    seen.
     """
 
     probability: float | None
     abstained: str | None
     log_odds: float | None
     review: bool
-    views: dict[str, float]
     model_version: str
 
     @property
@@ -69,7 +68,7 @@ class Scorer:
 
     def __init__(self, artifact: Artifact, grid: Floats | None = None) -> None:
         self.artifact = artifact
-        self.grid = artifact.grids[CONTEXT] if grid is None else grid
+        self.grid = artifact.grids[RANKS] if grid is None else grid
         own = hashlib.sha256(self.grid.tobytes()).hexdigest()[:VERSION_DIGITS]
         self.version = artifact.version if grid is None else f"{artifact.version}.{own}"
         self.has_own_grid = grid is not None
@@ -77,16 +76,15 @@ class Scorer:
         self._slope = float(artifact.about["calibration"]["slope"])
         self._offset = float(artifact.about["calibration"]["offset"])
         at = {name: i for i, name in enumerate(SERVED_NAMES)}
-        self._columns: dict[str, Ints] = {
-            name: np.array([at[n] for n in view.names]) for name, view in artifact.views.items()
-        }
-        self._read = np.unique(np.concatenate(list(self._columns.values())))
+        self._columns: Ints = np.array([at[name] for name in artifact.names])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
             artifact.onnx, options, providers=["CPUExecutionProvider"]
         )
-        self.network = Network(artifact.network, artifact.grids, artifact.about["network"])
+        self.network = None
+        if artifact.network:
+            self.network = Network(artifact.network, artifact.grids, artifact.about["network"])
         self.margins(self.rows(np.full((1, len(SERVED_NAMES)), np.nan)))
 
     @staticmethod
@@ -95,36 +93,38 @@ class Scorer:
         return Scorer(load(folder))
 
     def ranked_within(self, index: PairIndex) -> "Scorer":
-        """The same model, with ranks among this graph's accounts of some history.
+        """The same model, with ranks among this graph's accounts that it would judge.
 
-        Where they are too few, the training accounts stay the measure. The version says which.
+        Of more than :data:`REFERENCE_MAX` an even choice by number; where they are fewer than
+        :data:`REFERENCE_MIN`, the training accounts stay the measure. The version says which.
         """
         degrees = index.incoming.size + index.outgoing.size
-        known = np.flatnonzero(degrees >= REFERENCE_PAIRS_MIN)
+        known = np.flatnonzero((degrees >= PAIRS_MIN) & (degrees <= PAIRS_MAX))
         if len(known) < REFERENCE_MIN:
             return self
         most = min(len(known), REFERENCE_MAX)
         chosen = known[np.linspace(0, len(known) - 1, most).astype(np.int64)]
         values = np.stack([describe(index, int(node), amounts=False) for node in chosen])
-        return Scorer(self.artifact, grid_of(values[:, self._columns[CONTEXT]]))
+        return Scorer(self.artifact, grid_of(values[:, self._columns]))
 
     def score(self, index: PairIndex, node: int) -> Score:
         return self.scored(index, node)[0]
 
     def scored(self, index: PairIndex, node: int) -> tuple[Score, Floats | None]:
-        """The score and the features that it comes from: those of :data:`SERVED_NAMES` that some
-        view reads, in their order; ``None`` where the model abstains."""
+        """The score and the features that it comes from: those that the trees read, in
+        their order and not yet ranked; ``None`` where the model abstains."""
         if not is_known(index, node):
             return self._abstained(index, node), None
         values = describe(index, node, amounts=False)[None, :]
-        return self.judged(self.margins(self.rows(values))[0]), values[0, self._read]
+        found = self.judged(float(self.margins(self.rows(values))[0]))
+        return found, values[0, self._columns]
 
     def judged_row(self, read: Floats) -> Score:
         """The score of the features that :meth:`scored` gave. Raises :class:`ValueError` for
         another number of them."""
         values = np.full((1, len(SERVED_NAMES)), np.nan)
-        values[0, self._read] = read
-        return self.judged(self.margins(self.rows(values))[0])
+        values[0, self._columns] = read
+        return self.judged(float(self.margins(self.rows(values))[0]))
 
     def score_many(self, index: PairIndex, nodes: Sequence[int]) -> list[Score]:
         """Scores of accounts by their numbers in the index."""
@@ -133,39 +133,32 @@ class Scorer:
             return [self._abstained(index, node) for node in nodes]
         values = np.stack([describe(index, node, amounts=False) for node in enough])
         margins = self.margins(self.rows(values))
-        found = {node: self.judged(row) for node, row in zip(enough, margins, strict=True)}
+        found = {n: self.judged(m) for n, m in zip(enough, margins.tolist(), strict=True)}
         return [found.get(node) or self._abstained(index, node) for node in nodes]
 
-    def rows(self, values: Floats) -> dict[str, Rows]:
-        """What each view reads, from features as :data:`SERVED_NAMES` lists them."""
-        columns = self._columns[EGO], self._columns[CONTEXT]
-        ego, context = served_rows(values, *columns, self.grid)
-        return {EGO: ego, CONTEXT: context}
+    def rows(self, values: Floats) -> Rows:
+        """What the trees read, from features as :data:`SERVED_NAMES` lists them."""
+        return served_rows(values, self._columns, self.grid)
 
-    def usual(self, view: str) -> Floats:
-        """The middle of the accounts that a view's features are compared with."""
-        grid = self.grid if view == CONTEXT else self.artifact.grids[view]
-        middle: Floats = grid[len(grid) // 2]
+    def usual(self) -> Floats:
+        """The middle of the accounts that features are compared with."""
+        middle: Floats = self.grid[len(self.grid) // 2]
         return middle
 
-    def usual_row(self, view: str) -> Rows:
-        """The same as the view's trees read it."""
-        middle = self.usual(view)[None, :]
-        row = ranks_within(middle, self.grid) if view == CONTEXT else middle
-        read: Rows = row[0].astype(np.float32)
-        return read
+    def usual_row(self) -> Rows:
+        """The same as the trees read it."""
+        usual = self.usual()[None, :]
+        row: Rows = served_rows(usual, np.arange(usual.shape[1]), self.grid)[0]
+        return row
 
-    def margins(self, rows: dict[str, Rows]) -> Floats:
-        """Log-odds (accounts, views)."""
-        found = self._session.run([f"{name}_margin" for name in rows], dict(rows))
-        out: Floats = np.hstack(found).astype(np.float64)
-        return out
+    def margins(self, rows: Rows) -> Floats:
+        """Log-odds (accounts,)."""
+        found: Floats = self._session.run([MARGIN], {INPUT: rows})[0][:, 0].astype(np.float64)
+        return found
 
-    def judged(self, margins: Floats) -> Score:
-        log_odds = float(margins.min())
-        views = {EGO: float(margins[0]), CONTEXT: float(margins[1])}
+    def judged(self, log_odds: float) -> Score:
         review = log_odds > self.review_log_odds
-        return Score(self.probability(log_odds), None, log_odds, review, views, self.version)
+        return Score(self.probability(log_odds), None, log_odds, review, self.version)
 
     def probability(self, log_odds: float) -> float:
         return 1.0 / (1.0 + math.exp(-(self._slope * log_odds + self._offset)))
@@ -174,4 +167,4 @@ class Scorer:
         pairs = index.degree(node)
         limit = f"{PAIRS_MIN} are needed" if pairs < PAIRS_MIN else f"{PAIRS_MAX} are the most"
         why = f"{pairs} counterparties are known, {limit} to judge by"
-        return Score(None, why, None, False, {}, self.version)
+        return Score(None, why, None, False, self.version)

@@ -1,7 +1,7 @@
 """The graph network's opinion, told to the officer beside the score; it has no vote.
 
-Within one source the network is as good as the trees; on a source it has not seen it flagged
-several times as many honest accounts (see the model card). So it is asked when a case is
+Within one source the network is as good as the trees; on one of two sources that it had not seen
+it flagged several times as many honest accounts (see the model card). So it is asked when a case is
 explained, not when an account is scored: what it makes of the neighbourhood, and which payments
 weigh most with it (each one masked in turn, all in one pass).
 """

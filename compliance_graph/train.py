@@ -16,7 +16,6 @@ from compliance_graph.boosting import Boosted
 from compliance_graph.features import selected
 from compliance_graph.graph import Bools, Floats, Ints
 from compliance_graph.metrics import best_threshold
-from compliance_graph.nettrain import graph_net
 from compliance_graph.problem import Source, Task, positions, rounds_of
 
 Judge = Callable[[Task], list[Floats]]
@@ -38,6 +37,13 @@ def graph_trees(task: Task) -> list[Floats]:
         model.logits(np.hstack((values[rows], extra)))
         for rows, extra in zip(task.others, task.spread, strict=True)
     ]
+
+
+def graph_net(task: Task) -> list[Floats]:
+    """The graph network; the one judge that needs PyTorch, so nobody else imports it."""
+    from compliance_graph import nettrain
+
+    return nettrain.graph_net(task)
 
 
 JUDGES: dict[str, Judge] = {"own": own_trees, "graph": graph_trees, "net": graph_net}

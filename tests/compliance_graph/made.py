@@ -48,15 +48,17 @@ def random_graph(nodes: int, rows: int, seed: int = 0) -> TransferGraph:
 
 
 def thief_graph() -> TransferGraph:
-    """Node 0 takes from thirty strangers within days and passes everything on at once."""
-    rows, begin = [], START_S + 400 * DAY_S
-    for i in range(30):
-        at = begin + i * 40_000
-        rows.append((100 + i, 0, 0.5, 1, at))
-        rows.append((300 + i, 100 + i, 0.6, 1, at - 3600))
-        if i % 10 == 9:
-            rows.append((0, 1 + i // 10, 4.0, 1, at + 900))
-            rows.append((1 + i // 10, 50, 4.0, 1, at + 1800))
+    """Twelve customers of one exchange, who pay many others, too, pay node 0 some hours apart; days
+    later most of it leaves in one sum, and is passed on a day after."""
+    rng, rows, begin = np.random.default_rng(0), [], START_S + 400 * DAY_S
+    for i in range(12):
+        at, customer = begin + i * 20_000, 100 + i
+        rows.append((customer, 0, 0.5, 1, at))
+        rows.append((300, customer, 0.6, 1, at - int(rng.integers(3600, 90 * DAY_S))))
+        for shop in rng.integers(340, 400, size=20).tolist():
+            rows.append((customer, shop, 0.1, 1, at - int(rng.integers(60 * DAY_S))))
+    rows.append((0, 1, 4.0, 1, at + 400_000))
+    rows.append((1, 50, 4.0, 1, at + 490_000))
     others = random_graph(40, 300).rows
     times = others.amount, others.count, others.time_s
     moved = Transfers(others.src + 400, others.dst + 400, *times)

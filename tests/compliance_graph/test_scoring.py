@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from compliance_graph.artifact import FOLDER, ArtifactRefused
+from compliance_graph.card import card
 from compliance_graph.explain import explain
-from compliance_graph.features import describe
+from compliance_graph.features import SERVED_NAMES, describe
 from compliance_graph.graph import GrowingGraph, Transfers
 from compliance_graph.judge import GraphJudge
 from compliance_graph.pairs import PairIndex
-from compliance_graph.scoring import PAIRS_MAX, PAIRS_MIN, Scorer
+from compliance_graph.scoring import INPUT, MARGIN, PAIRS_MAX, PAIRS_MIN, Scorer
 from compliance_graph.secondopinion import parity_graph
 from tests.compliance_graph.made import DAY_S, START_S, hub_graph, random_graph, thief_graph
 
@@ -47,6 +48,16 @@ def test_a_missing_file_is_not_loaded(tmp_path):
         Scorer.load(tmp_path / "model")
 
 
+def test_the_card_tells_the_figures_of_the_manifest(scorer):
+    """Numbers of seeds, errors and biases are those of this very model, not of one before."""
+    told = (FOLDER / "MODEL_CARD.md").read_text()
+    assert told == card(scorer.artifact.about)
+    for name, figures in scorer.artifact.about["figures"].items():
+        assert f"| {name} | {figures['accounts_evaluated']:,} |" in told
+        assert figures["false_positive_rate_mean"] <= 0.05
+        assert figures["recall_mean"] >= 0.5
+
+
 def test_too_little_history_is_no_evidence(scorer):
     """Below the least number of counterparties the model says nothing, and why."""
     for leaves in (1, PAIRS_MIN - 2):
@@ -70,22 +81,17 @@ def test_arrays_say_what_onnx_says(scorer):
     values = np.stack([describe(index, node, amounts=False) for node in range(20)])
     values[np.random.default_rng(0).random(values.shape) < 0.1] = np.nan
     rows = scorer.rows(values)
-    margins = scorer.margins(rows)
-    for v, name in enumerate(rows):
-        view = scorer.artifact.views[name]
-        for row, margin in zip(rows[name], margins[:, v], strict=True):
-            parts, base = view.forest.contributions(row)
-            assert base + parts.sum() == pytest.approx(margin, abs=1e-4)
-            assert not parts[~np.isin(np.arange(len(row)), view.forest.feature)].any()
+    forest = scorer.artifact.forest
+    for row, margin in zip(rows, scorer.margins(rows), strict=True):
+        parts, base = forest.contributions(row)
+        assert base + parts.sum() == pytest.approx(margin, abs=1e-4)
+        assert not parts[~np.isin(np.arange(len(row)), forest.feature)].any()
 
 
 def test_served_models_say_what_the_trained_ones_said(scorer):
     """Made inputs, stored with the answers of the libraries that trained: trees and network."""
     with np.load(FOLDER / "parity.npz") as stored:
-        rows = {name: stored[name] for name in ("ego", "context")}
-        margins = scorer.margins(rows)
-        for v, name in enumerate(rows):
-            np.testing.assert_allclose(margins[:, v], stored[f"{name}_margin"], atol=1e-4)
+        np.testing.assert_allclose(scorer.margins(stored[INPUT]), stored[MARGIN], atol=1e-4)
         wanted = stored["network"]
     index = PairIndex.of(parity_graph())
     got = [scorer.network.log_odds(index, node) for node in range(len(wanted))]
@@ -143,3 +149,26 @@ def test_a_large_graph_is_its_own_measure(scorer):
     assert own.version.startswith(scorer.version)
     assert own.version != scorer.version
     assert own.version == scorer.ranked_within(large).version
+
+
+def test_what_a_graph_counts_in_does_not_count(scorer):
+    """Every feature is a rank: doubled values, doubled accounts, the same verdict."""
+    index = PairIndex.of(random_graph(400, 9000).pairs())
+    own = scorer.ranked_within(index)
+    values = np.stack([describe(index, node, amounts=False) for node in range(20)])
+    doubled = Scorer(scorer.artifact, 2 * own.grid)
+    np.testing.assert_array_equal(own.rows(values), doubled.rows(2 * values))
+
+
+def test_a_value_on_a_threshold_goes_where_it_went_in_training(scorer):
+    """Places are whole numbers, which single precision holds exactly."""
+    index = PairIndex.of(random_graph(400, 9000).pairs())
+    own = scorer.ranked_within(index)
+    for number in (0, len(own.grid) // 2, -1):
+        values = np.full((1, len(SERVED_NAMES)), np.nan)
+        values[0, [SERVED_NAMES.index(name) for name in scorer.artifact.names]] = own.grid[number]
+        places = own.rows(values)[0].astype(np.float64)
+        known = places[np.isfinite(places)]
+        assert len(known) > 100
+        assert (known == np.round(known)).all()
+        assert ((known >= 0) & (known <= 2 * len(own.grid))).all()
