@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,11 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-from chain.errors import ChildExited, FolderBusy, NotReadyInTime
+from chain.errors import ChildExited, FolderBusy, NotReadyInTime, PortTaken
 
 LOOPBACK = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1
 _LOG_TAIL_BYTES = 2_000
+_FIRST_PORT = 10_000
+_DYNAMIC_PORTS = 49_152
+_OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_PORT_DRAWS = 100
 
 # Linux sends the parent-death signal when the *thread* that forked ends. One thread that lives as
 # long as the interpreter does all the forking, so that callers may come and go on any thread.
@@ -39,10 +44,29 @@ os.register_at_fork(after_in_child=_renew_spawner)  # threads do not survive a f
 
 
 def free_port() -> int:
-    """A TCP port on the loopback interface that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on the loopback interface that nobody listens on at this moment.
+
+    Not one of those that the system gives to outgoing connections: any of the machine's programs
+    could be given it between our look and our child's start, or while the child is down.
+
+    Raises :class:`~chain.errors.PortTaken` when none is found.
+    """
+    below = first_outgoing_port()
+    for _ in range(_PORT_DRAWS):
+        # Not from `random`, whose state forked processes share: they would draw the same port.
+        port = secrets.choice(range(_FIRST_PORT, below))
+        if port_is_free(port):
+            return port
+    raise PortTaken(f"no port from {_FIRST_PORT} to {below - 1} on {LOOPBACK} is free")
+
+
+def first_outgoing_port(known: Path = _OUTGOING_PORTS) -> int:
+    """Start of the range for outgoing connections; that of RFC 6335 where none can be read."""
+    try:
+        first = int(known.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return _DYNAMIC_PORTS
+    return first if first > _FIRST_PORT else _DYNAMIC_PORTS
 
 
 def port_is_free(port: int) -> bool:

@@ -10,7 +10,13 @@ import pytest
 
 from chain.errors import ChildExited, FolderBusy, ForeignChain, NotReadyInTime
 from chain.local.local_chain import LocalChain, verify_ready
-from chain.local.process import ChildProcess, FolderLock, free_port, port_is_free
+from chain.local.process import (
+    ChildProcess,
+    FolderLock,
+    first_outgoing_port,
+    free_port,
+    port_is_free,
+)
 from tests.chain.waiting import is_running, wait_for
 
 on_linux = pytest.mark.skipif(
@@ -131,3 +137,14 @@ def test_a_free_port_is_free_and_a_listening_one_is_not(chain: LocalChain) -> No
     assert port_is_free(free_port())
     assert not port_is_free(int(chain.url.rpartition(":")[2]))
     assert chain.process.listens_on(int(chain.url.rpartition(":")[2])) in (True, None)
+
+
+def test_outgoing_connections_are_never_given_a_port_that_was_drawn(tmp_path: Path) -> None:
+    """A child that is down for a moment, or not yet up, finds its port free all the same."""
+    for range_file in ("20000\t60999\n", "", "no numbers"):
+        known = tmp_path / "range"
+        known.write_text(range_file)
+        first = first_outgoing_port(known)
+        assert first == (20_000 if range_file.startswith("2") else 49_152)
+    assert first_outgoing_port(tmp_path / "none") == 49_152
+    assert all(free_port() < first_outgoing_port() for _ in range(50))
