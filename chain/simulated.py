@@ -76,9 +76,10 @@ class Block:
 class SimulatedChain:
     """Implements :class:`settlement.ports.chain.ChainPort`; blocks come when :meth:`mine` is told.
 
-    ``lag`` shows reads a chain that is that many blocks shorter. ``before`` is called with the
-    name of each method that talks to a node, and may raise in its place; ``after`` likewise once
-    the effect has been had.
+    ``lag`` shows reads a chain that is that many blocks shorter; ``receiptless`` nodes have lost
+    their index, and say that there is no receipt. ``before`` is called with the name of each method
+    that talks to a node, and may raise in its place; ``after`` likewise once the effect has been
+    had.
     """
 
     def __init__(self, network: str = "local", *, max_batch: int = 5, final_depth: int = 3) -> None:
@@ -90,6 +91,7 @@ class SimulatedChain:
         self.block_ms = 2_000
         self.final_depth = final_depth
         self.lag = 0
+        self.receiptless = False
         self.paused = False
         self.base_fee_wei = 10**9
         self.refusing: set[str] = set()
@@ -318,8 +320,14 @@ class SimulatedChain:
         self._talk("inclusions")
         if complete and self.lag:
             raise ChainUnknown("the nodes differ")
-        receipts = self._seen()[-1].state.receipts
+        receipts = {} if self.receiptless else self._seen()[-1].state.receipts
         return [receipts[ref] for ref in refs if ref in receipts]
+
+    async def used_by(self, lane_address: str, nonce: int, final_number: int) -> TxRef | None:
+        self._talk("used_by")
+        blocks = self.blocks[: final_number + 1]
+        spent = {(t.sender, t.nonce): t.ref for block in blocks for t in block.transactions}
+        return spent.get((lane_address, nonce))
 
     async def batch_recorded(self, batch_id: int) -> bool:
         self._talk("batch_recorded")

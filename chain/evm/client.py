@@ -17,6 +17,7 @@ from chain.evm.addresses import normalize_address
 from chain.evm.fee_market import EvmFeeMarket
 from chain.evm.history import History
 from chain.evm.l1_share import ArbitrumShare, OpStackShare
+from chain.evm.nonce_use import used_by
 from chain.evm.reads import Reads
 from chain.evm.singles import cheaper_singly
 from chain.evm.sizing import batch_size
@@ -162,6 +163,9 @@ class EvmChain:
         self, refs: Sequence[TxRef], *, complete: bool = False
     ) -> Sequence[Inclusion]:
         return await self._reads.inclusions(refs, complete=complete)
+
+    async def used_by(self, lane_address: str, nonce: int, final_number: int) -> TxRef | None:
+        return await used_by(self._reads, lane_address, nonce, final_number)
 
     async def batch_recorded(self, batch_id: int) -> bool:
         return await self._reads.batch_recorded(batch_id)

@@ -97,6 +97,18 @@ class Reads:
             return quorum_highest(await self._rpc.poll(ask), self._rpc.quorum)
         return await self._agreed(ask, f"the nonce at block {block_number}")
 
+    async def nonce_where_kept(self, lane_address: str, block_number: int) -> int | None:
+        """At a final block; ``None`` when a quorum no longer keeps its state."""
+        at = hex(block_number)
+
+        async def ask(one: Endpoint) -> int | None:
+            try:
+                return int(await one.call("eth_getTransactionCount", lane_address, at), 16)
+            except OutOfRange:
+                return None
+
+        return await self._agreed(ask, f"the nonce at block {block_number}")
+
     async def nonces(self, lane_address: str) -> Nonces:
         """At the newest block as far as a quorum has counted; with the mempool by the highest word
         of anybody, since bytes that only one endpoint holds are mined like any others. Who lies

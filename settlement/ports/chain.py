@@ -261,6 +261,14 @@ class ChainPort(Protocol):
         """
         ...
 
+    async def used_by(self, lane_address: str, nonce: int, final_number: int) -> TxRef | None:
+        """The transaction that used up this nonce, which the final block ``final_number`` counts.
+
+        ``None``: it did so longer ago than nodes remember. Raises ``ChainUnknown`` while nodes do
+        not agree.
+        """
+        ...
+
     async def batch_recorded(self, batch_id: int) -> bool:
         """Whether the vault already holds this batch id's root (newest block)."""
         ...

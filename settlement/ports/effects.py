@@ -108,6 +108,7 @@ READS: frozenset[str] = frozenset(
         "chain.preflight",
         "chain.refusal",
         "chain.inclusions",
+        "chain.used_by",
         "chain.batch_recorded",
         "chain.balance",
         "screening.screen",

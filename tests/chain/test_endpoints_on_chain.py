@@ -104,6 +104,8 @@ def through(world: World, alter: Alter) -> Script:
             return error(-32000, "tx fee (2.00 ether) exceeds the configured cap")(request)
         if alter is refusing_every_call and method == "eth_call":
             return error(3, "execution reverted: no")(request)
+        if alter is pruned and _of_long_ago(world, method, params):
+            return error(-32000, "missing trie node")(request)
         answer = world.http.post("", json=request).json()
         if alter is taking_every_call and method == "eth_call":
             return result("0x")(request)
@@ -127,6 +129,17 @@ def refusing_every_call(_method: str, _params: Any, result: Any) -> Any:
 def taking_every_call(_method: str, _params: Any, result: Any) -> Any:
     """It lies: nothing reverts (see :func:`through`)."""
     return result
+
+
+def pruned(_method: str, _params: Any, result: Any) -> Any:
+    """It keeps the state of the newest blocks alone (see :func:`through`)."""
+    return result
+
+
+def _of_long_ago(world: World, method: str, params: Any) -> bool:
+    if method != "eth_getTransactionCount" or not params[1].startswith("0x"):
+        return False
+    return int(params[1], 16) < int(world.rpc("eth_blockNumber"), 16) - 4
 
 
 @pytest.fixture
@@ -311,3 +324,36 @@ async def planned_call(engine: Engine, chain: EvmChain, call: RequestedCall) -> 
     engine.clock.pass_s(60)  # past the lease of the look before
     [held] = await take_lanes(ports, "local")
     return (await plan_waiting(ports, held, []))[1]
+
+
+async def test_whose_transaction_used_up_a_nonce_is_read_from_the_chain_itself(
+    world: World, behind: Open
+) -> None:
+    """Far back and near, among others of the same block; no receipt is needed, one liar no help."""
+    world.stock(10 * DOLLAR)
+    lane, first = (
+        world.settler,
+        int(world.rpc("eth_getTransactionCount", world.settler.address, "latest"), 16),
+    )
+    world.rpc("evm_mine")
+    sent = []
+    for count in (1, 3, 2):
+        raws = [
+            world.sign(lane, to=fresh_address(), value=1, nonce=first + len(sent) + n)
+            for n in range(count)
+        ]
+        world.rpc("evm_setAutomine", False)
+        sent += [world.rpc("eth_sendRawTransaction", raw) for raw in raws]
+        world.rpc("evm_mine")
+        world.rpc("evm_setAutomine", True)
+        for _ in range(9):
+            world.rpc("evm_mine")
+    chain = await behind(without_receipts, failing_everything, without_receipts)
+    final = int(world.rpc("eth_blockNumber"), 16)
+    for n, ref in enumerate(sent):
+        assert await chain.used_by(lane.address, first + n, final) == ref
+    for count in (1, 3):
+        forgetful = await behind(*[pruned] * count)
+        assert await forgetful.used_by(lane.address, first, final) is None
+    with pytest.raises(ChainUnknown):
+        await (await behind(true, failing_everything)).used_by(lane.address, first, final)

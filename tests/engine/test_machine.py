@@ -107,7 +107,8 @@ class Deployment(RuleBasedStateMachine):
             self.engine.chain.reorganise(depth, forget=forget)
 
     @rule(
-        what=st.sampled_from(("evict", "gas", "lag", "vault", "trouble")), number=st.integers(0, 40)
+        what=st.sampled_from(("evict", "gas", "lag", "receipts", "vault", "trouble")),
+        number=st.integers(0, 40),
     )
     def the_chain_is_in_trouble(self, what: str, number: int) -> None:
         chain = self.engine.chain
@@ -117,6 +118,8 @@ class Deployment(RuleBasedStateMachine):
             chain.base_fee_wei = (1 + number) * 10**9
         elif what == "lag":
             chain.lag = number % 4
+        elif what == "receipts":
+            chain.receiptless = number % 2 == 0
         elif what == "vault":
             chain.paused = True
         else:
@@ -271,6 +274,7 @@ class Deployment(RuleBasedStateMachine):
         engine.chain.give(VAULT, tokens=self.drained)
         self.drained = 0
         engine.chain.lag, engine.chain.paused, engine.chain.base_fee_wei = 0, False, 10**9
+        engine.chain.receiptless = False
         for number in range(2):
             engine.chain.give(f"0xlane{number}", coins=RICH_WEI)
             await engine.store.resume_lane("local", f"0xlane{number}", engine.clock.now())

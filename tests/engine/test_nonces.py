@@ -12,6 +12,7 @@ from settlement.errors import ChainUnknown, NetworkStopped
 from settlement.order import Status
 from settlement.pipeline import settle
 from settlement.ports.chain import Nonces, SelfTransfer
+from settlement.schedule import Policy
 from settlement.stages import identity
 from tests.support.engine import Engine, an_engine
 
@@ -204,3 +205,31 @@ async def test_a_node_that_lags_neither_lowers_the_count_nor_fills_what_is_no_ga
     assert [batch.nonce for batch in engine.batches()] == [0, 1, 2, 3]
     assert engine.log.count("nonce_corrected") == engine.log.count("nonce_gap_filled") == 0
     await engine.check()
+
+
+async def test_a_receipt_that_no_node_has_any_more_is_no_theft():
+    """Two of three lag and the third is away: the chain itself says whose transaction it has."""
+    engine = await an_engine(policy=Policy(rebroadcast_ms=0))
+    order = await engine.order()
+    await settle(engine.ports)
+    engine.chain.receiptless = True
+    for _ in range(6):
+        await engine.step(blocks=2)
+    assert (await engine.store.network("local")).stop_reason is None
+    engine.chain.receiptless = False
+    await engine.until_quiet()
+    assert engine.paid(order) == order.token.amount_minor
+
+
+async def test_a_theft_is_told_with_the_transaction_that_is_one():
+    """Whoever is called at night needs to know what was signed with the key."""
+    engine = await an_engine(policy=Policy(rebroadcast_ms=0))
+    await engine.order()
+    await settle(engine.ports)
+    engine.chain.evict()
+    theft = await engine.chain.sign("0xlane0", SelfTransfer(), 0, None)
+    await engine.chain.send(theft.raw)
+    engine.chain.mine(6)
+    engine.clock.pass_s(2)
+    with pytest.raises(NetworkStopped, match=theft.ref):
+        await settle(engine.ports)

@@ -65,7 +65,7 @@ async def test_a_nonce_that_somebody_else_used_up_stops_the_network(bridge):
     """Our bytes can never be mined: that must be said, not waited for in silence."""
     order_id = await in_flight(bridge)
     bridge.with_policy(rebroadcast_ms=0)
-    bridge.world.send(bridge.world.settler, fresh_address(), "0x", value=1)
+    theft = bridge.world.send(bridge.world.settler, fresh_address(), "0x", value=1)
 
     async def stopped():
         bridge.world.rpc("evm_mine")
@@ -77,7 +77,7 @@ async def test_a_nonce_that_somebody_else_used_up_stops_the_network(bridge):
 
     await eventually(stopped, what="the stop")
     state = await bridge.store.network("local")
-    assert "used by another" in state.stop_reason
+    assert f"was used by another ({theft['transactionHash']})" in state.stop_reason
     assert (await bridge.order(order_id)).batch_id is not None
 
 
